@@ -1,0 +1,23 @@
+"""Fixtures that the tests of every package share.
+
+May never import one of our packages: a leaf's tests also run where only that leaf is installed.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def vectors() -> Path:
+    """The folder of the shared reference vectors; skips, saying where it looked, when there is none."""
+    named = os.environ.get("SEALWRIGHT_VECTORS")
+    folder = Path(named) if named else ROOT.parent / "shared" / "vectors"
+    if not folder.is_dir():
+        pytest.skip(
+            f"REFERENCE VECTORS ABSENT: {folder} is no folder; put them there or set SEALWRIGHT_VECTORS"
+        )
+    return folder
