@@ -1,0 +1,105 @@
+"""What the operator decides, as frozen values; the only place of the authority that reads the environment.
+
+Defaults run the product on a laptop. A value here can only tighten what code and signer allow (ceilings below); it
+can never switch a check off.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+TOKEN_LIFETIME_CEILING = 3_600
+"""Seconds. NIST IR 8587 asks for access tokens of one hour at the most."""
+KEY_USE_CEILING = 14 * 86_400
+"""Seconds. NIST IR 8587: two weeks for keys that serve several tenants."""
+MANIFEST_LIFE_CEILING = 600
+"""Seconds that a validator may go on without a fresh manifest."""
+
+
+class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the public routes listen, and the URL that clients see."""
+
+    host: str = "127.0.0.1"
+    port: int = 8420
+    public_url: str = ""
+
+    @property
+    def url(self) -> str:
+        """Public base URL without a trailing slash; derived from host and port unless set."""
+        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+
+class StateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where everything that must survive a restart is kept."""
+
+    directory: str = "state"
+
+    @property
+    def path(self) -> Path:
+        """The state directory, absolute."""
+        return Path(self.directory).expanduser().resolve()
+
+
+class KeyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Rotation, in seconds: how long a key signs, and how long it is published before that."""
+
+    use: int = 6 * 3_600
+    lead: int = 1_800
+    skew: int = 60
+
+
+class ManifestConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Seconds that a manifest lives; it is renewed at half of it."""
+
+    life: int = 60
+
+
+class SignerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many signers run."""
+
+    count: int = 1
+
+
+class RealmConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One issuer with its own scope. A key belongs to exactly one realm."""
+
+    audiences: tuple[str, ...]
+    algorithms: tuple[str, ...] = ("ES256",)
+    token_types: tuple[str, ...] = ("at+jwt",)
+    max_lifetime: int = 3_600
+    default_lifetime: int = 600
+    scopes: tuple[str, ...] = ()
+    strict: bool = False
+
+
+class DemoConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The demo clients and the two demo mail APIs."""
+
+    enabled: bool = True
+    guarded_port: int = 8421
+    ordinary_port: int = 8422
+
+
+def _default_realms() -> dict[str, RealmConfig]:
+    return {
+        "consumer": RealmConfig(audiences=("https://mail.consumer.example",), scopes=("mail.read", "mail.send")),
+        "enterprise": RealmConfig(audiences=("https://mail.enterprise.example",), scopes=("mail.read", "mail.send")),
+    }
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole configuration."""
+
+    server: ServerConfig = ServerConfig()
+    state: StateConfig = StateConfig()
+    keys: KeyConfig = KeyConfig()
+    manifest: ManifestConfig = ManifestConfig()
+    signers: SignerConfig = SignerConfig()
+    realms: dict[str, RealmConfig] = msgspec.field(default_factory=_default_realms)
+    demo: DemoConfig = DemoConfig()
+
+    def issuer(self, realm: str) -> str:
+        """Issuer identifier (`iss`) of a realm."""
+        return f"{self.server.url}/{realm}"
