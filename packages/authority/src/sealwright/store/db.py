@@ -1,0 +1,57 @@
+"""Opens the state database and makes its tables.
+
+SQLite (WAL, `synchronous=FULL`, one file) by default; any SQLAlchemy URL in principle, PostgreSQL in practice. This
+module never decides anything about what is stored.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, MetaData, create_engine, event
+from sqlalchemy.pool import StaticPool
+
+metadata = MetaData()
+"""All tables; each `store/<room>.py` adds its own."""
+
+BUSY_TIMEOUT_MS = 10_000
+
+
+def _configure_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
+    connection.isolation_level = None  # transactions are begun by us, in the event below
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        f"busy_timeout={BUSY_TIMEOUT_MS}",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def open_engine(url: str) -> Engine:
+    """An engine for `url`. SQLite connections commit with a full sync and take the write lock at BEGIN.
+
+    Args:
+        url: SQLAlchemy URL; for SQLite `sqlite:////absolute/path` or `sqlite://` (in memory, for tests).
+    """
+    memory = url == "sqlite://"
+    options: dict[str, Any] = {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}} if memory else {}
+    engine = create_engine(url, **options)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _configure_sqlite)
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    return engine
+
+
+def open_state(directory: Path) -> Engine:
+    """The SQLite database of a state directory, with every table made."""
+    engine = open_engine(f"sqlite:///{directory / 'sealwright.db'}")
+    make_tables(engine)
+    return engine
+
+
+def make_tables(engine: Engine) -> None:
+    """Make the tables that are missing. The caller has imported the store modules whose tables it needs."""
+    metadata.create_all(engine)
