@@ -37,7 +37,7 @@ test: env-dev ## the fast tests (options: make test ARGS="-k name")
 test-slow: env-dev ## the tests that take more than a few seconds
 	$(BIN)/python -m pytest -n $(JOBS) -m slow $(ARGS)
 
-check: lint types imports budgets ## everything that is decided without running the programs
+check: lint types imports budgets text ## everything that is decided without running the programs
 
 lint: env-dev ## ruff: rules and format
 	$(BIN)/ruff check $(SOURCES)
@@ -51,10 +51,17 @@ types: env-dev ## mypy --strict over code, tests and tools
 	$(BIN)/mypy $(SOURCES)
 
 imports: env-dev ## import contracts: leaves apart, rooms downwards
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 budgets: env-dev ## files, and the signer as a whole, are short enough to review
 	$(BIN)/python tools/check_budgets.py
+
+text: env-dev ## nothing unfinished, no address or path of one machine; shown help text is true
+	$(BIN)/python tools/check_text.py
+	$(BIN)/python tools/check_help.py
+
+help-text: env-dev ## rewrite the help text shown in the documents from what the programs print
+	$(BIN)/python tools/check_help.py --write
 
 drills: env ## run the Storm-0558 drill against a sandbox (options: make drills ARGS=--json)
 	$(BIN)/sealwright drill run storm-0558 $(ARGS)
