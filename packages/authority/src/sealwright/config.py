@@ -84,8 +84,12 @@ class DemoConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def _default_realms() -> dict[str, RealmConfig]:
     return {
-        "consumer": RealmConfig(audiences=("https://mail.consumer.example",), scopes=("mail.read", "mail.send")),
-        "enterprise": RealmConfig(audiences=("https://mail.enterprise.example",), scopes=("mail.read", "mail.send")),
+        "consumer": RealmConfig(
+            audiences=("https://mail.consumer.example",), scopes=("mail.read", "mail.send")
+        ),
+        "enterprise": RealmConfig(
+            audiences=("https://mail.enterprise.example",), scopes=("mail.read", "mail.send")
+        ),
     }
 
 

@@ -37,7 +37,9 @@ def open_engine(url: str) -> Engine:
         url: SQLAlchemy URL; for SQLite `sqlite:////absolute/path` or `sqlite://` (in memory, for tests).
     """
     memory = url == "sqlite://"
-    options: dict[str, Any] = {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}} if memory else {}
+    options: dict[str, Any] = (
+        {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}} if memory else {}
+    )
     engine = create_engine(url, **options)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)

@@ -1,0 +1,150 @@
+"""What happens to keys and when: pure functions of (keys, policy, now).
+
+- A key is staged so early that it is published for the whole lead before it signs.
+- Exactly one key is active per realm, algorithm and signer; activating one ends the one before.
+- A key that stops signing is verify-only until its last token has expired, plus skew; then retired.
+- A signer that died leaves keys that can never sign again: active become verify-only, staged are retired.
+- Where no key of a live signer is active or staged (first start, or its signer died) the new key may sign at
+  once: waiting would be an outage, and validators refetch the manifest on an unknown key id.
+
+These functions may never read a clock, a file or a database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from sealwright.errors import Misconfigured, Refused
+from sealwright.keys.model import Key, KeyPolicy, KeyState
+
+_ORDER = {
+    KeyState.STAGED: 0,
+    KeyState.ACTIVE: 1,
+    KeyState.VERIFY_ONLY: 2,
+    KeyState.RETIRED: 3,
+    KeyState.REVOKED: 4,
+}
+
+HANDOVER = 30
+"""Seconds by which the successor's window overlaps its predecessor's, so that a late tick costs nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Make a key in this signer with these windows."""
+
+    policy: KeyPolicy
+    log_id: str
+    use_from: int
+    use_until: int
+    verify_until: int
+
+
+@dataclass(frozen=True, slots=True)
+class Activate:
+    """Let a staged key sign; the predecessor's private half is destroyed by the signer."""
+
+    key: Key
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Move a key to a later state that needs nothing from a signer."""
+
+    key: Key
+    state: KeyState
+
+
+Action = Stage | Activate | Settle
+
+
+def require_sound(policy: KeyPolicy) -> None:
+    """Refuse a policy under which a key could sign unseen or die too early.
+
+    Raises:
+        Misconfigured: with the rule that is broken and what would satisfy it.
+    """
+    if policy.lead < policy.manifest_life:
+        raise Misconfigured(
+            "lead_too_short",
+            f"keys.lead ({policy.lead} s) must be at least manifest.life ({policy.manifest_life} s): "
+            "a validator may hold a manifest that long before it learns a new key",
+        )
+    if policy.use < 2 * (policy.lead + HANDOVER):
+        raise Misconfigured(
+            "use_too_short",
+            f"keys.use ({policy.use} s) must be at least twice keys.lead plus {HANDOVER} s "
+            f"({2 * (policy.lead + HANDOVER)} s): a successor is staged within its predecessor's window",
+        )
+
+
+def windows(policy: KeyPolicy, use_from: int) -> tuple[int, int, int]:
+    """(use_from, use_until, verify_until) of a key that may sign from `use_from`."""
+    use_until = use_from + policy.use
+    return use_from, use_until, use_until + policy.max_lifetime + policy.skew
+
+
+def require_forward(before: KeyState, after: KeyState) -> None:
+    """Refuse a state change that would bring a key back.
+
+    Raises:
+        Refused: `state_goes_back`.
+    """
+    if _ORDER[after] <= _ORDER[before]:
+        raise Refused("state_goes_back", f"a key that is {before} cannot become {after}")
+
+
+def plan(keys: Collection[Key], policy: KeyPolicy, live: Sequence[str], now: int) -> list[Action]:
+    """The actions that are due for one realm and algorithm.
+
+    Args:
+        keys: every key of this realm and algorithm that is not retired, of any signer, dead ones included.
+        policy: how they live.
+        live: log ids of the incarnations that can sign now.
+        now: seconds since 1970.
+    """
+    actions: list[Action] = [
+        settled for key in keys if (settled := _settle(key, policy, live, now)) is not None
+    ]
+    settled_kids = {action.key.kid for action in actions if isinstance(action, Settle)}
+    for log_id in live:
+        mine = [key for key in keys if key.log_id == log_id and key.kid not in settled_kids]
+        actions.extend(_plan_signer(mine, policy, log_id, now))
+    return actions
+
+
+def _settle(key: Key, policy: KeyPolicy, live: Sequence[str], now: int) -> Settle | None:
+    if key.state is KeyState.STAGED and (key.log_id not in live or now >= key.use_until):
+        return Settle(key, KeyState.RETIRED)
+    if key.state is KeyState.ACTIVE and (key.log_id not in live or now >= key.use_until):
+        return Settle(key, KeyState.VERIFY_ONLY)
+    if key.state is KeyState.VERIFY_ONLY and now > key.verify_until + policy.skew:
+        return Settle(key, KeyState.RETIRED)
+    return None
+
+
+def _plan_signer(mine: Sequence[Key], policy: KeyPolicy, log_id: str, now: int) -> list[Action]:
+    active = [key for key in mine if key.state is KeyState.ACTIVE]
+    staged = sorted((key for key in mine if key.state is KeyState.STAGED), key=lambda key: key.use_from)
+    if staged and now >= staged[0].use_from:
+        return [Activate(staged[0])]
+    if not active and not staged:
+        return [Stage(policy, log_id, *windows(policy, now))]
+    if active and not staged:
+        handover = active[0].use_until - HANDOVER
+        if now + policy.lead >= handover:
+            return [Stage(policy, log_id, *windows(policy, max(handover, now + policy.lead)))]
+    return []
+
+
+def next_change(keys: Collection[Key], policy: KeyPolicy) -> int | None:
+    """When the next planned change is due (seconds since 1970), or None without keys."""
+    moments = [key.use_from for key in keys if key.state is KeyState.STAGED]
+    has_staged = bool(moments)
+    for key in keys:
+        if key.state is KeyState.ACTIVE:
+            moments.append(key.use_until if has_staged else key.use_until - HANDOVER - policy.lead)
+        elif key.state is KeyState.VERIFY_ONLY:
+            moments.append(key.verify_until + policy.skew)
+    return min(moments, default=None)

@@ -1,0 +1,299 @@
+"""Drives keys through their lives and publishes the manifest.
+
+Order of every change: ledger entry durable, then the key's row, then the next manifest; a crash between two of
+them is mended by `attach` and the next `tick`. This service may never see a private key, and it cannot list a key
+that no admitted signer announced: the signer that signs the manifest refuses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sealwright.clock import Clock
+from sealwright.errors import Misconfigured, Refused, Unavailable
+from sealwright.keys import rules
+from sealwright.keys.model import Key, KeyPolicy, KeyState, Manifest
+from sealwright.keys.ports import AdmissionPort, KeyStore, SignerPort
+
+TOMBSTONE_WINDOW = 90 * 86_400
+"""Seconds that a manifest repeats a tombstone. Longer than any manifest or validator cache lives."""
+
+log = logging.getLogger(__name__)
+
+
+def announcement_claims(announcement: str) -> dict[str, Any]:
+    """The payload of a JWS that our own signer just made over its connection; not verified here."""
+    payload = announcement.split(".")[1]
+    claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    return claims
+
+
+class KeyService:
+    """Keys of all realms on all live signers."""
+
+    def __init__(
+        self,
+        policies: Sequence[KeyPolicy],
+        store: KeyStore,
+        admissions: AdmissionPort,
+        clock: Clock,
+        strict_realms: Sequence[str] = (),
+    ) -> None:
+        for policy in policies:
+            rules.require_sound(policy)
+        self._policies = tuple(policies)
+        self._life = policies[0].manifest_life
+        self._store = store
+        self._admissions = admissions
+        self._clock = clock
+        self._strict_realms = list(strict_realms)
+        self._signers: dict[str, SignerPort] = {}
+        self._active: dict[str, list[Key]] = {}
+        self._turn = 0
+        self._manifest = store.latest_manifest()
+        self._listeners: list[Callable[[Manifest], None]] = []
+        self._lock = asyncio.Lock()
+
+    @property
+    def policies(self) -> Sequence[KeyPolicy]:
+        """The policy of each realm and algorithm."""
+        return self._policies
+
+    def on_manifest(self, listener: Callable[[Manifest], None]) -> None:
+        """Call `listener` with every manifest that is published from now on."""
+        self._listeners.append(listener)
+
+    def manifest(self) -> Manifest:
+        """The manifest in force.
+
+        Raises:
+            Unavailable: `no_manifest` before the first one was signed or after the last one expired.
+        """
+        manifest = self._manifest
+        if manifest is None or manifest.expires_at <= self._clock.now():
+            raise Unavailable("no_manifest", "no key manifest is in force")
+        return manifest
+
+    def signing_key(self, realm: str) -> tuple[SignerPort, Key]:
+        """A signer and its active key for `realm`, turn by turn where several signers have one.
+
+        Raises:
+            Unavailable: `no_active_key`.
+        """
+        keys = self._active.get(realm)
+        if keys:
+            self._turn += 1
+            for offset in range(len(keys)):
+                key = keys[(self._turn + offset) % len(keys)]
+                signer = self._signers.get(key.log_id)
+                if signer is not None and key.use_from <= self._clock.now() < key.use_until:
+                    return signer, key
+        raise Unavailable("no_active_key", "this realm has no key that may sign now")
+
+    async def attach(self, signer: SignerPort, announced: Sequence[tuple[str, str, int]]) -> None:
+        """Use a signer from now on.
+
+        Args:
+            signer: a live incarnation that was admitted.
+            announced: (announcement, state, ledger index) of each key that it already holds.
+        """
+        async with self._lock:
+            self._signers[signer.log_id] = signer
+            for announcement, state, index in announced:
+                self._adopt(signer.log_id, announcement, state, index)
+        await self.tick()
+
+    async def detach(self, log_id: str) -> None:
+        """Stop using a signer that is gone; its keys will never sign again."""
+        async with self._lock:
+            self._signers.pop(log_id, None)
+            self._refresh()
+
+    def _adopt(self, log_id: str, announcement: str, state: str, index: int) -> None:
+        claims = announcement_claims(announcement)
+        known = self._store.get(claims["kid"])
+        now = int(self._clock.now())
+        if known is None:
+            self._store.add(self._key(log_id, announcement, index, KeyState.STAGED, now))
+            known = self._store.get(claims["kid"])
+        if known is not None and state == "active" and known.state is KeyState.STAGED:
+            self._store.settle(known.kid, KeyState.ACTIVE, now)
+        if known is not None and state == "destroyed" and known.state in {KeyState.STAGED, KeyState.ACTIVE}:
+            self._store.settle(known.kid, KeyState.VERIFY_ONLY, now)
+
+    def _key(self, log_id: str, announcement: str, index: int, state: KeyState, now: int) -> Key:
+        claims = announcement_claims(announcement)
+        return Key(
+            kid=claims["kid"],
+            realm=claims["realm"],
+            algorithm=claims["alg"],
+            log_id=log_id,
+            announcement=announcement,
+            ledger_index=index,
+            jwk=claims["jwk"],
+            use_from=claims["use_from"],
+            use_until=claims["use_until"],
+            verify_until=claims["verify_until"],
+            state=state,
+            changed_at=now,
+        )
+
+    async def tick(self) -> None:
+        """Do what is due: stage, activate, settle; renew the manifest when half spent or changed."""
+        async with self._lock:
+            now = int(self._clock.now())
+            live = list(self._signers)
+            for policy in self._policies:
+                mine = [key for key in self._store.unretired() if self._belongs(key, policy)]
+                for action in rules.plan(mine, policy, live, now):
+                    await self._carry_out(action, now)
+            # A cold start stages a key whose window has begun: activate it in the same tick.
+            for policy in self._policies:
+                mine = [key for key in self._store.unretired() if self._belongs(key, policy)]
+                for action in rules.plan(mine, policy, live, now):
+                    if isinstance(action, rules.Activate):
+                        await self._carry_out(action, now)
+            self._refresh()
+            await self._renew_manifest()
+
+    @staticmethod
+    def _belongs(key: Key, policy: KeyPolicy) -> bool:
+        return (key.realm, key.algorithm) == (policy.realm, policy.algorithm)
+
+    async def _carry_out(self, action: rules.Action, now: int) -> None:
+        match action:
+            case rules.Stage(policy, log_id, use_from, use_until, verify_until):
+                signer = self._signers[log_id]
+                announcement, index = await signer.make_key(
+                    policy.realm, policy.algorithm, use_from, use_until, verify_until
+                )
+                self._store.add(self._key(log_id, announcement, index, KeyState.STAGED, now))
+                log.info("key staged", extra={"realm": policy.realm, "log_id": log_id, "use_from": use_from})
+            case rules.Activate(key):
+                await self._signers[key.log_id].activate(key.kid)
+                for other in self._store.unretired():
+                    replaced = other.log_id == key.log_id and self._same_line(other, key)
+                    if replaced and other.state is KeyState.ACTIVE:
+                        self._store.settle(other.kid, KeyState.VERIFY_ONLY, now)
+                self._store.settle(key.kid, KeyState.ACTIVE, now)
+                log.info("key active", extra={"realm": key.realm, "kid": key.kid})
+            case rules.Settle(key, state):
+                rules.require_forward(key.state, state)
+                await self._settle(key, state, now)
+
+    @staticmethod
+    def _same_line(one: Key, other: Key) -> bool:
+        return (one.realm, one.algorithm) == (other.realm, other.algorithm)
+
+    async def _settle(self, key: Key, state: KeyState, now: int) -> None:
+        signer = next(iter(self._signers.values()), None)
+        if signer is None:
+            return  # every change is a ledger entry first; without a signer there is no ledger to enter it in
+        fact = json.dumps({"at": now, "kid": key.kid, "state": state}, sort_keys=True).encode()
+        await signer.statement("key-state", hashlib.sha256(fact).hexdigest())
+        self._store.settle(key.kid, state, now)
+        log.info("key settled", extra={"realm": key.realm, "kid": key.kid, "state": str(state)})
+
+    def _refresh(self) -> None:
+        self._active = {}
+        for key in self._store.unretired():
+            if key.state is KeyState.ACTIVE and key.log_id in self._signers:
+                self._active.setdefault(key.realm, []).append(key)
+        first = {policy.realm: policy.algorithm for policy in reversed(self._policies)}
+        for realm, keys in self._active.items():
+            keys.sort(key=lambda key: (key.algorithm != first[realm], key.log_id))
+            self._active[realm] = [key for key in keys if key.algorithm == keys[0].algorithm]
+
+    async def revoke(self, kid: str, reason: str, issued_before: int | None = None) -> None:
+        """Revoke a key: its private half is destroyed, the next manifest says so at once.
+
+        Args:
+            kid: the key.
+            reason: for example `key_compromise`; stays in the manifest and the ledger.
+            issued_before: seconds since 1970; tokens issued before it stay valid. None: none stays valid.
+
+        Raises:
+            Refused: `unknown_key`, or `state_goes_back` when it is revoked already.
+        """
+        async with self._lock:
+            key = self._store.get(kid)
+            if key is None:
+                raise Refused("unknown_key", "no such key")
+            rules.require_forward(key.state, KeyState.REVOKED)
+            signer = self._signers.get(key.log_id)
+            if signer is not None and key.state in {KeyState.STAGED, KeyState.ACTIVE}:
+                await signer.destroy(kid, reason)
+            now = int(self._clock.now())
+            self._store.settle(kid, KeyState.REVOKED, now, reason=reason, issued_before=issued_before)
+            self._refresh()
+            await self._renew_manifest()
+            log.warning("key revoked", extra={"kid": kid, "realm": key.realm, "reason": reason})
+        await self.tick()
+
+    async def _renew_manifest(self) -> None:
+        listed = self._listing()
+        if listed is None:
+            return
+        signer, fields = listed
+        content = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+        now, last = int(self._clock.now()), self._manifest
+        if (
+            last
+            and last.content == content
+            and now < last.issued_at + (last.expires_at - last.issued_at) // 2
+        ):
+            return
+        version = (last.version if last else 0) + 1
+        jws = await signer.manifest({"version": version, "life": self._life, **fields})
+        claims = announcement_claims(jws)
+        admission = next(a.admission for a in self._admissions.incarnations() if a.log_id == signer.log_id)
+        manifest = Manifest(version, claims["issued_at"], claims["expires_at"], jws, admission, content)
+        self._store.add_manifest(manifest)
+        self._manifest = manifest
+        for listener in self._listeners:
+            listener(manifest)
+
+    def _listing(self) -> tuple[SignerPort, dict[str, Any]] | None:
+        """The signer that signs the next manifest and what it lists, or None while there is no signer."""
+        incarnations = {entry.log_id: entry for entry in self._admissions.incarnations()}
+        signer = next((s for log_id, s in self._signers.items() if log_id in incarnations), None)
+        if signer is None:
+            return None
+        keys = [key for key in self._store.unretired() if key.published]
+        missing = sorted({key.log_id for key in keys} - set(incarnations))
+        if missing:
+            raise Misconfigured("admission_missing", f"keys of incarnations without an admission: {missing}")
+        since = int(self._clock.now()) - TOMBSTONE_WINDOW
+        return signer, {
+            "keys": [
+                {
+                    "announcement": key.announcement,
+                    "admission": incarnations[key.log_id].admission,
+                    "status": KeyState.VERIFY_ONLY if key.state is KeyState.REVOKED else key.state,
+                    "ledger_index": key.ledger_index,
+                }
+                for key in sorted(keys, key=lambda key: (key.realm, key.use_from, key.kid))
+            ],
+            "revocations": [
+                {
+                    "kid": key.kid,
+                    "at": key.changed_at,
+                    "reason": key.revoked_reason,
+                    "issued_before": key.issued_before,
+                }
+                for key in self._store.unretired()
+                if key.state is KeyState.REVOKED
+            ],
+            "tombstones": [
+                {"kid": stone.kid, "at": stone.at, "reason": stone.reason}
+                for stone in self._store.tombstones(since)
+            ],
+            "admissions": sorted(i.admission for i in incarnations.values()),
+            "strict_realms": self._strict_realms,
+        }
