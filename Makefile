@@ -63,6 +63,9 @@ text: env-dev ## nothing unfinished, no address or path of one machine; shown he
 help-text: env-dev ## rewrite the help text shown in the documents from what the programs print
 	$(BIN)/python tools/check_help.py --write
 
+check-leaves: env-dev ## each leaf package alone in a fresh environment: installs, imports, passes its tests
+	$(BIN)/python tools/check_leaves.py $(ARGS)
+
 drills: env ## run the Storm-0558 drill against a sandbox (options: make drills ARGS=--json)
 	$(BIN)/sealwright drill run storm-0558 $(ARGS)
 
