@@ -31,7 +31,7 @@ GOOD = {
     "packages/planted/pyproject.toml": PROJECT,
     "packages/planted/src/sealwright_planted/__init__.py": "ONE = 1\n",
     "packages/planted/src/sealwright_planted/__main__.py": "def main() -> None: ...\n",
-    "packages/planted/tests/test_one.py": "import sealwright_planted as s\ndef test_one(): assert s.ONE == 1\n",
+    "packages/planted/tests/test_one.py": "import sealwright_planted as s\ndef test(): assert s.ONE == 1\n",
 }
 
 
@@ -81,5 +81,6 @@ def test_a_leaf_that_does_not_work_alone_is_found(tree: MakeTree, name: str, tex
 def test_a_dependency_less_than_the_closure_is_found(tree: MakeTree) -> None:
     root = tree(GOOD)
     shutil.copytree(ROOT / "requirements", root / "requirements")
-    found = check(root, Leaf("planted", frozenset({"cryptography"})), [].append)
+    written: list[str] = []
+    found = check(root, Leaf("planted", frozenset({"cryptography"})), written.append)
     assert any("absent: ['cryptography']" in finding.message for finding in found), found
