@@ -58,7 +58,9 @@ def require_help_command(command: str, programs: set[str]) -> list[str]:
 def run_help(command: str) -> str:
     """What the command prints on a plain terminal of WIDTH columns, without trailing spaces."""
     words = require_help_command(command, our_programs(ROOT))
-    if words[0] != "make":
+    if words[0] == "make":
+        words.append("--no-print-directory")
+    else:
         words[0] = str(Path(sys.executable).parent / words[0])
     plain = {
         "COLUMNS": str(WIDTH),
