@@ -85,7 +85,7 @@ $(VENV)/.stamp-installer: requirements/installer.lock
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else \
 	  "Sealwright needs Python 3.11 or newer; %s is %d.%d. Say which to use: make env PYTHON=/path/to/python3.11" \
 	  % (sys.executable, v[0], v[1]))'
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/installer.lock
 	@touch $@
 
