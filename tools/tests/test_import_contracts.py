@@ -107,12 +107,19 @@ def test_a_room_without_a_place_is_named(lint: Lint) -> None:
     assert broken(lint({"sealwright/utils/planted.py": ""})) == {ROOMS}
 
 
-def test_nobody_but_wiring_imports_store(lint: Lint) -> None:
-    planted = {
-        "sealwright/store/planted.py": "",
-        "sealwright/cli/planted.py": "import sealwright.store.planted\n",
-    }
-    assert broken(lint(planted)) == {STORE_IN}
+STORE_LINES = ["import sealwright.store.planted", "import sealwright.store", "from sealwright import store"]
+
+
+@pytest.mark.parametrize("line", STORE_LINES)
+def test_nobody_but_wiring_imports_store(lint: Lint, line: str) -> None:
+    store = {"sealwright/store/planted.py": ""}
+    assert broken(lint({**store, "sealwright/cli/planted.py": f"{line}\n"})) == {STORE_IN}
+
+
+@pytest.mark.parametrize("wiring", ["sealwright/wiring.py", "sealwright/wiring/planted.py"])
+def test_wiring_imports_store_whether_it_is_a_module_or_a_package(lint: Lint, wiring: str) -> None:
+    lines = "\n".join(("", *STORE_LINES, ""))
+    assert broken(lint({"sealwright/store/planted.py": "", wiring: lines})) == set()
 
 
 def test_store_may_import_ports_and_models(lint: Lint) -> None:
