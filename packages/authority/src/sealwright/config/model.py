@@ -1,12 +1,12 @@
-"""What the operator decides, as frozen values; the only place of the authority that reads the environment.
+"""The configuration as frozen values with their defaults, units and ceilings.
 
-Defaults run the product on a laptop. A value here can only tighten what code and signer allow (ceilings below); it
-can never switch a check off.
+May hold no secret: the whole of it is printed by `sealwright config show` and written beside the state.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -16,6 +16,14 @@ KEY_USE_CEILING = 14 * 86_400
 """Seconds. NIST IR 8587: two weeks for keys that serve several tenants."""
 MANIFEST_LIFE_CEILING = 600
 """Seconds that a validator may go on without a fresh manifest."""
+ADMISSION_LIFETIME_CEILING = 7 * 86_400
+"""Seconds that an appraisal may be relied on without another."""
+
+KEY_HANDOVER = 30
+"""Seconds by which a successor's window overlaps its predecessor's (the rule is in `keys.rules`)."""
+
+Seconds = Annotated[int, msgspec.Meta(extra={"unit": "seconds"})]
+"""A whole number of seconds; the file and the environment may also say "90s", "30m", "6h" or "14d"."""
 
 
 class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -28,7 +36,8 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def url(self) -> str:
         """Public base URL without a trailing slash; derived from host and port unless set."""
-        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return (self.public_url or f"http://{host}:{self.port}").rstrip("/")
 
 
 class StateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,15 +54,15 @@ class StateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class KeyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Rotation, in seconds: how long a key signs, and how long it is published before that."""
 
-    use: int = 6 * 3_600
-    lead: int = 1_800
-    skew: int = 60
+    use: Seconds = 6 * 3_600
+    lead: Seconds = 1_800
+    skew: Seconds = 60
 
 
 class ManifestConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Seconds that a manifest lives; it is renewed at half of it."""
 
-    life: int = 60
+    life: Seconds = 60
 
 
 class SignerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -62,14 +71,31 @@ class SignerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     count: int = 1
 
 
+class AdmissionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What evidence a signer must show before it serves, and for how long (seconds) an appraisal holds.
+
+    `evidence` is the least level that is admitted: `hardware`, `virtual-tpm`, `simulated` or `none`. The
+    level that was really found is shown with every key, whatever is asked for here.
+    """
+
+    evidence: str = "none"
+    lifetime: Seconds = 6 * 3_600
+
+
+class LogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How much is written to `log/`: `debug`, `info`, `warning` or `error`."""
+
+    level: str = "info"
+
+
 class RealmConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One issuer with its own scope. A key belongs to exactly one realm."""
+    """One issuer with its own scope. A key belongs to exactly one realm. Lifetimes in seconds."""
 
     audiences: tuple[str, ...]
     algorithms: tuple[str, ...] = ("ES256",)
     token_types: tuple[str, ...] = ("at+jwt",)
-    max_lifetime: int = 3_600
-    default_lifetime: int = 600
+    max_lifetime: Seconds = 3_600
+    default_lifetime: Seconds = 600
     scopes: tuple[str, ...] = ()
     strict: bool = False
 
@@ -101,6 +127,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keys: KeyConfig = KeyConfig()
     manifest: ManifestConfig = ManifestConfig()
     signers: SignerConfig = SignerConfig()
+    admission: AdmissionConfig = AdmissionConfig()
+    log: LogConfig = LogConfig()
     realms: dict[str, RealmConfig] = msgspec.field(default_factory=_default_realms)
     demo: DemoConfig = DemoConfig()
 

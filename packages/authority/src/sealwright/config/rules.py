@@ -1,0 +1,268 @@
+"""Which configurations may run. Pure.
+
+Ceilings live in code and are cited there; a configuration can only tighten them. Every problem says which
+value, which rule and what to do. May never repair a value: what runs is what was written.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from sealwright.config.durations import spoken
+from sealwright.config.model import (
+    ADMISSION_LIFETIME_CEILING,
+    KEY_HANDOVER,
+    KEY_USE_CEILING,
+    MANIFEST_LIFE_CEILING,
+    TOKEN_LIFETIME_CEILING,
+    Config,
+    RealmConfig,
+)
+from sealwright.errors import Misconfigured
+
+ALGORITHMS = ("ES256", "EdDSA", "RS256", "PS256")
+TOKEN_TYPES = ("at+jwt",)
+EVIDENCE_LEVELS = ("none", "simulated", "virtual-tpm", "hardware")
+LOG_LEVELS = ("debug", "info", "warning", "error")
+RESERVED_REALMS = frozenset(
+    {"admin", "console", "healthz", "ledger", "manifest", "metrics", "observations", "readyz", "root"}
+)
+"""First path segments of the authority's own routes; a realm's routes are `/{realm}/…`."""
+MANIFEST_LIFE_FLOOR, KEY_USE_FLOOR, ADMISSION_LIFETIME_FLOOR = 2, 10, 60
+SKEW_CEILING, SIGNERS_CEILING, AUDIENCE_CEILING, PORT_CEILING = 300, 64, 512, 65_535
+
+_REALM = re.compile(r"[a-z][a-z0-9-]{0,31}", re.ASCII)
+_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+", re.ASCII)  # RFC 6749 section 3.3
+_AUDIENCE = re.compile(r"[\x21-\x7e]+", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One broken rule: its stable code, the value's dotted path, what is wrong, what to do."""
+
+    rule: str
+    path: str
+    wrong: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.wrong}; {self.fix}"
+
+
+def require_runnable(config: Config) -> None:
+    """Refuse a configuration that breaks a rule.
+
+    Raises:
+        Misconfigured: its code is the first broken rule; the text names every one, a line each.
+    """
+    found = list(problems(config))
+    if found:
+        raise Misconfigured(found[0].rule, "\n".join(str(problem) for problem in found))
+
+
+def problems(config: Config) -> Iterator[Problem]:
+    """Every broken rule of `config`."""
+    yield from _server(config)
+    yield from _rotation(config)
+    yield from _signers(config)
+    if not config.realms:
+        yield Problem("no_realm", "realms", "there is none", "name one, for example [realms.enterprise]")
+    for name, realm in config.realms.items():
+        yield from _realm(name, realm)
+    yield from _demo(config)
+
+
+def _between(path: str, value: int, least: int, most: int, rule: str) -> Iterator[Problem]:
+    if not least <= value <= most:
+        wrong = f"{spoken(value)} is outside {spoken(least)} to {spoken(most)}"
+        yield Problem(rule, path, wrong, "these limits are in the code and can only be tightened")
+
+
+def _server(config: Config) -> Iterator[Problem]:
+    server = config.server
+    ports = {"server.port": server.port}
+    if config.demo.enabled:
+        ports |= {
+            "demo.guarded_port": config.demo.guarded_port,
+            "demo.ordinary_port": config.demo.ordinary_port,
+        }
+    for path, port in ports.items():
+        if not 1 <= port <= PORT_CEILING:
+            yield Problem("port", path, f"{port} is no TCP port", "choose one between 1 and 65535")
+    if len(set(ports.values())) != len(ports):
+        yield Problem("port", ", ".join(ports), "two of these are the same", "give each its own port")
+    if not server.host or any(mark in server.host for mark in " /[]@"):
+        yield Problem(
+            "host",
+            "server.host",
+            f'"{server.host}" is no address to listen on',
+            'use for example "127.0.0.1"',
+        )
+    elif not server.public_url and not _is_loopback(server.host):
+        yield Problem(
+            "public_url",
+            "server.public_url",
+            f"clients cannot reach the URL made from host {server.host}",
+            'set the URL that clients use, for example "https://login.example.com"',
+        )
+    if server.public_url:
+        yield from _public_url(server.public_url)
+
+
+def _public_url(url: str) -> Iterator[Problem]:
+    try:
+        parts = urlsplit(url)
+        host, well_formed = parts.hostname or "", parts.port is None or parts.port > 0
+    except ValueError:
+        host, well_formed, parts = "", False, urlsplit("")
+    if not (well_formed and host and parts.scheme in {"http", "https"} and _AUDIENCE.fullmatch(url)):
+        yield Problem(
+            "public_url", "server.public_url", f'"{url}" is no http or https URL', 'write "https://host"'
+        )
+    elif parts.query or parts.fragment or parts.username is not None or url.endswith(("?", "#")):
+        yield Problem(
+            "public_url",
+            "server.public_url",
+            "an issuer has no query, fragment or user (RFC 8414 section 2)",
+            "leave them out",
+        )
+    elif parts.scheme == "http" and not _is_loopback(host):
+        yield Problem(
+            "public_url",
+            "server.public_url",
+            "plain http beyond this machine shows every token to the network",
+            "use https (a proxy in front may end TLS)",
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _rotation(config: Config) -> Iterator[Problem]:
+    keys, life = config.keys, config.manifest.life
+    yield from _between("manifest.life", life, MANIFEST_LIFE_FLOOR, MANIFEST_LIFE_CEILING, "manifest_life")
+    yield from _between("keys.use", keys.use, KEY_USE_FLOOR, KEY_USE_CEILING, "key_use")
+    yield from _between("keys.skew", keys.skew, 0, SKEW_CEILING, "skew")
+    if keys.lead < life:
+        yield Problem(
+            "lead_covers_manifest",
+            "keys.lead",
+            f"{spoken(keys.lead)} is shorter than manifest.life ({spoken(life)}), so a key could sign before "
+            "every validator has learnt it",
+            f"use at least {spoken(life)}, or shorten manifest.life",
+        )
+    if keys.use < 2 * (keys.lead + KEY_HANDOVER):
+        least = 2 * (keys.lead + KEY_HANDOVER)
+        yield Problem(
+            "lead_within_use",
+            "keys.use",
+            f"{spoken(keys.use)} leaves no room to publish a successor for keys.lead ({spoken(keys.lead)})",
+            f"use at least {spoken(least)}, or shorten keys.lead",
+        )
+
+
+def _signers(config: Config) -> Iterator[Problem]:
+    if not 1 <= config.signers.count <= SIGNERS_CEILING:
+        yield Problem(
+            "signer_count",
+            "signers.count",
+            f"{config.signers.count} is outside 1 to {SIGNERS_CEILING}",
+            "choose one inside",
+        )
+    if config.admission.evidence not in EVIDENCE_LEVELS:
+        yield Problem(
+            "evidence_level",
+            "admission.evidence",
+            f'"{config.admission.evidence}" is no evidence level',
+            f"use one of {', '.join(EVIDENCE_LEVELS)}",
+        )
+    yield from _between(
+        "admission.lifetime",
+        config.admission.lifetime,
+        ADMISSION_LIFETIME_FLOOR,
+        ADMISSION_LIFETIME_CEILING,
+        "admission_lifetime",
+    )
+    if config.log.level not in LOG_LEVELS:
+        yield Problem(
+            "log_level",
+            "log.level",
+            f'"{config.log.level}" is no level',
+            f"use one of {', '.join(LOG_LEVELS)}",
+        )
+
+
+def _realm(name: str, realm: RealmConfig) -> Iterator[Problem]:
+    path = f"realms.{name}"
+    if not _REALM.fullmatch(name):
+        yield Problem(
+            "realm_name",
+            path,
+            "a realm's name is a lower-case letter and up to 31 of a-z, 0-9 and -",
+            "rename it",
+        )
+    if name in RESERVED_REALMS:
+        yield Problem("realm_name", path, f"/{name} is a route of the authority itself", "rename it")
+    yield from _listed(
+        f"{path}.audiences", realm.audiences, "audience", "name at least one API that takes these tokens"
+    )
+    for audience in realm.audiences:
+        if not _AUDIENCE.fullmatch(audience) or len(audience) > AUDIENCE_CEILING:
+            yield Problem(
+                "audience",
+                f"{path}.audiences",
+                f"{audience!r} is no audience",
+                f"use a URL or name without spaces, at most {AUDIENCE_CEILING} characters",
+            )
+    yield from _known(f"{path}.algorithms", realm.algorithms, ALGORITHMS, "algorithm")
+    yield from _known(f"{path}.token_types", realm.token_types, TOKEN_TYPES, "token_type")
+    if len(set(realm.scopes)) != len(realm.scopes) or not all(map(_SCOPE.fullmatch, realm.scopes)):
+        yield Problem(
+            "scope",
+            f"{path}.scopes",
+            "a scope is listed twice or is no scope (RFC 6749 section 3.3)",
+            "list each once, without spaces, quotes and backslashes",
+        )
+    yield from _between(
+        f"{path}.max_lifetime", realm.max_lifetime, 1, TOKEN_LIFETIME_CEILING, "token_lifetime"
+    )
+    if not 1 <= realm.default_lifetime <= realm.max_lifetime:
+        yield Problem(
+            "token_lifetime",
+            f"{path}.default_lifetime",
+            f"{spoken(realm.default_lifetime)} is outside 1s to max_lifetime ({spoken(realm.max_lifetime)})",
+            "shorten it",
+        )
+
+
+def _listed(path: str, values: tuple[str, ...], rule: str, fix: str) -> Iterator[Problem]:
+    if not values:
+        yield Problem(rule, path, "it is empty", fix)
+    if len(set(values)) != len(values):
+        yield Problem(rule, path, "something is listed twice", "list each once")
+
+
+def _known(path: str, values: tuple[str, ...], known: tuple[str, ...], rule: str) -> Iterator[Problem]:
+    yield from _listed(path, values, rule, f"use some of {', '.join(known)}")
+    for value in values:
+        if value not in known:
+            yield Problem(rule, path, f"{value!r} is not known", f"use some of {', '.join(known)}")
+
+
+def _demo(config: Config) -> Iterator[Problem]:
+    missing = [name for name in ("consumer", "enterprise") if name not in config.realms]
+    if config.demo.enabled and missing:
+        yield Problem(
+            "demo_realms",
+            "demo.enabled",
+            f"the demo needs the realm {' and '.join(missing)}",
+            "add it, or switch the demo off (demo.enabled = false, or --no-demo)",
+        )

@@ -1,0 +1,94 @@
+"""Files that only their owner may read, written whole or not at all.
+
+Used for state on disk by every room. May never follow a name into a file that others can read, and never
+leave a half-written file behind under the real name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from pathlib import Path
+
+from sealwright.errors import Misconfigured
+
+PRIVATE_FILE, PRIVATE_DIRECTORY = 0o600, 0o700
+
+
+def write_private(file: Path, content: bytes) -> None:
+    """Replace `file` atomically and durably; mode 0600 from its first byte on."""
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    with contextlib.suppress(FileNotFoundError):
+        temporary.unlink()
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_FILE)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(file)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_directory(file.parent)
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_private_directory(directory: Path) -> None:
+    """Make `directory` (and its parents) with mode 0700, or require that an existing one is ours alone.
+
+    Raises:
+        Misconfigured: `open_directory` or `not_a_directory`, with the command that repairs it.
+    """
+    try:
+        directory.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+    except OSError as error:
+        raise Misconfigured(
+            "not_a_directory", f"cannot make the directory {directory}: {error.strerror}"
+        ) from error
+    _require_owned(directory, "open_directory", 0o700)
+
+
+def require_private(file: Path) -> None:
+    """Refuse a file that anyone but its owner can read or write.
+
+    Raises:
+        Misconfigured: `open_file` with the command that repairs it, or `missing_file`.
+    """
+    if not file.is_file():
+        raise Misconfigured("missing_file", f"{file} is missing")
+    _require_owned(file, "open_file", 0o600)
+
+
+def read_private(file: Path) -> bytes:
+    """The content of a file that only its owner can read.
+
+    Raises:
+        Misconfigured: see `require_private`.
+    """
+    require_private(file)
+    return file.read_bytes()
+
+
+def _require_owned(path: Path, code: str, mode: int) -> None:
+    found = path.stat()
+    if stat.S_IMODE(found.st_mode) & 0o077:
+        raise Misconfigured(
+            code,
+            f"{path} can be used by others (mode {stat.S_IMODE(found.st_mode):04o}); "
+            f"look into why, then: chmod {mode:04o} {path}",
+        )
+    if found.st_uid != os.geteuid():
+        raise Misconfigured(
+            code,
+            f"{path} belongs to user {found.st_uid}, and this runs as {os.geteuid()}; "
+            f"look into why, then change its owner or run as that user",
+        )
