@@ -1,8 +1,8 @@
 """Drives keys through their lives and publishes the manifest.
 
-Order of every change: ledger entry durable, then the key's row, then the next manifest; a crash between two of
-them is mended by `attach` and the next `tick`. This service may never see a private key, and it cannot list a key
-that no admitted signer announced: the signer that signs the manifest refuses.
+Order of every change: ledger entry durable, then the key's row, then the next manifest; a crash between two
+of them is mended by `attach` and the next `tick`. This service may never see a private key, and it cannot
+list a key that no admitted signer announced: the signer that signs the manifest refuses.
 """
 
 from __future__ import annotations

@@ -1,0 +1,54 @@
+"""What the ledger needs from outside: durable rows with a compare-and-swap head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from sealwright.ledger.model import Entry, Log
+
+
+class LedgerStore(Protocol):
+    """Logs and their leaves. A write is one transaction and is on disk when it returns."""
+
+    def add_log(self, log: Log, at: int) -> None:
+        """Begin a log of size zero. Nothing happens when it is there already."""
+        ...
+
+    def log(self, log_id: str) -> Log | None:
+        """One log."""
+        ...
+
+    def logs(self) -> list[Log]:
+        """Every log, oldest first."""
+        ...
+
+    def frontier(self, log_id: str) -> tuple[bytes, ...]:
+        """Roots of the perfect subtrees at the log's size, largest first, as stored with the head."""
+        ...
+
+    def append(self, before: int, entries: Sequence[Entry], log: Log, frontier: Sequence[bytes]) -> None:
+        """Store entries and the new head in one transaction.
+
+        Args:
+            before: the size that the log must have now.
+            entries: the new leaves in order, from index `before`.
+            log: the log as it is afterwards.
+            frontier: the perfect subtrees afterwards.
+
+        Raises:
+            Refused: `head_moved` when another writer appended meanwhile; nothing is stored then.
+        """
+        ...
+
+    def close_log(self, log_id: str, at: int) -> None:
+        """Say that no leaf will follow."""
+        ...
+
+    def leaf(self, log_id: str, index: int) -> bytes | None:
+        """One leaf."""
+        ...
+
+    def entries(self, log_id: str, start: int, end: int) -> list[Entry]:
+        """Entries with `start <= index < end`, in order."""
+        ...
