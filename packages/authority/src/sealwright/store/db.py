@@ -1,7 +1,7 @@
 """Opens the state database and makes its tables.
 
-SQLite (WAL, `synchronous=FULL`, one file) by default; any SQLAlchemy URL in principle, PostgreSQL in practice. This
-module never decides anything about what is stored.
+SQLite (WAL, `synchronous=FULL`, one file) by default; any SQLAlchemy URL in principle, PostgreSQL in
+practice. This module never decides anything about what is stored.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, MetaData, create_engine, event
+from sqlalchemy import Connection, Engine, MetaData, create_engine, event
 from sqlalchemy.pool import StaticPool
 
 metadata = MetaData()
@@ -30,6 +30,11 @@ def _configure_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
+def _begin_sqlite(connection: Connection) -> None:
+    reads = connection.get_execution_options().get("sealwright_reads", False)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+
 def open_engine(url: str) -> Engine:
     """An engine for `url`. SQLite connections commit with a full sync and take the write lock at BEGIN.
 
@@ -43,8 +48,13 @@ def open_engine(url: str) -> Engine:
     engine = create_engine(url, **options)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)
-        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+        event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def reader(engine: Engine) -> Engine:
+    """The same engine for reading: its transactions never wait for the writer, nor make it wait."""
+    return engine.execution_options(sealwright_reads=True)
 
 
 def open_state(directory: Path) -> Engine:

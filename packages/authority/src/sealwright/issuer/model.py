@@ -1,0 +1,85 @@
+"""Clients, requests and what is issued.
+
+A client's secret exists here as a digest only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class ClientKind(StrEnum):
+    """What a registration is for: asking for tokens, or reporting observations as a relying party."""
+
+    CLIENT = "client"
+    REPORTER = "reporter"
+
+
+class AuthMethod(StrEnum):
+    """How a client authenticates (RFC 7591 §2 names)."""
+
+    SECRET = "client_secret"  # noqa: S105 - the name of a method
+    PRIVATE_KEY_JWT = "private_key_jwt"
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A registered client of one realm.
+
+    Args:
+        client_id: unique over all realms.
+        realm: the only realm that it can get tokens of.
+        secret_digest: SHA-256 of the secret, None for `private_key_jwt`.
+        audiences: what it may ask tokens for; the first is the default.
+        scopes: what it may ask for; all of them are the default.
+        auth_method: the one way in which it authenticates (a secret by basic or post).
+        jwks: its public keys for `private_key_jwt`.
+        kind: what it is for.
+        enabled: false refuses it everywhere.
+    """
+
+    client_id: str
+    realm: str
+    secret_digest: bytes | None
+    audiences: tuple[str, ...]
+    scopes: tuple[str, ...] = ()
+    auth_method: AuthMethod = AuthMethod.SECRET
+    jwks: Mapping[str, Any] | None = None
+    kind: ClientKind = ClientKind.CLIENT
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRequest:
+    """A parsed request to a token endpoint. `form` has each parameter once (RFC 6749 §3.2)."""
+
+    realm: str
+    form: Mapping[str, str]
+    authorization: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What was decided: the typed fields that the signer is asked for, and how it came about."""
+
+    client: Client
+    subject: str
+    audiences: tuple[str, ...]
+    scope: str
+    lifetime: int
+    grant_type: str
+    authentication: str
+    extra: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A token that may leave: its leaf is durable."""
+
+    access_token: str
+    expires_in: int
+    scope: str
+    extra: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,160 @@
+"""`KeyStore` on SQL: keys, their states, manifests.
+
+A key's state moves forward only; `settle` refuses to move it back whatever the caller believes.
+"""
+
+from __future__ import annotations
+
+import json
+
+from sqlalchemy import Column, Engine, Integer, String, Table, Text, func, insert, or_, select, update
+from sqlalchemy.engine import RowMapping
+
+from sealwright.errors import Refused
+from sealwright.keys.model import Key, KeyState, Manifest, Tombstone
+from sealwright.store.db import metadata, reader
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("kid", String(43), primary_key=True),
+    Column("realm", Text, nullable=False),
+    Column("algorithm", Text, nullable=False),
+    Column("log_id", String(16), nullable=False),
+    Column("announcement", Text, nullable=False),
+    Column("ledger_index", Integer, nullable=False),
+    Column("jwk", Text, nullable=False),
+    Column("use_from", Integer, nullable=False),
+    Column("use_until", Integer, nullable=False),
+    Column("verify_until", Integer, nullable=False),
+    Column("state", String(16), nullable=False, index=True),
+    Column("changed_at", Integer, nullable=False),
+    Column("revoked_reason", Text),
+    Column("issued_before", Integer),
+)
+manifests = Table(
+    "manifests",
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("issued_at", Integer, nullable=False),
+    Column("expires_at", Integer, nullable=False),
+    Column("jws", Text, nullable=False),
+    Column("admission", Text, nullable=False),
+    Column("content", String(64), nullable=False),
+)
+
+_BEFORE: dict[KeyState, tuple[KeyState, ...]] = {
+    KeyState.ACTIVE: (KeyState.STAGED,),
+    KeyState.VERIFY_ONLY: (KeyState.STAGED, KeyState.ACTIVE),
+    KeyState.RETIRED: (KeyState.STAGED, KeyState.ACTIVE, KeyState.VERIFY_ONLY),
+    KeyState.REVOKED: (KeyState.STAGED, KeyState.ACTIVE, KeyState.VERIFY_ONLY, KeyState.RETIRED),
+}
+
+
+def _key(row: RowMapping) -> Key:
+    fields = dict(row)
+    return Key(**{**fields, "jwk": json.loads(fields["jwk"]), "state": KeyState(fields["state"])})
+
+
+class SqlKeyStore:
+    """Durable key states."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._reader = reader(engine)
+
+    def unretired(self) -> list[Key]:
+        """Every key that is not retired, and revoked ones whose last token could still live."""
+        revoked_and_alive = (keys.c.state == KeyState.REVOKED) & (keys.c.verify_until >= keys.c.changed_at)
+        query = select(keys).where(
+            or_(keys.c.state.in_([KeyState.STAGED, KeyState.ACTIVE, KeyState.VERIFY_ONLY]), revoked_and_alive)
+        )
+        with self._reader.connect() as connection:
+            return [_key(row) for row in connection.execute(query.order_by(keys.c.use_from)).mappings()]
+
+    def get(self, kid: str) -> Key | None:
+        """A key in any state."""
+        with self._reader.connect() as connection:
+            row = connection.execute(select(keys).where(keys.c.kid == kid)).mappings().first()
+        return _key(row) if row else None
+
+    def all(self) -> list[Key]:
+        """Every key that ever was, oldest first."""
+        with self._reader.connect() as connection:
+            return [
+                _key(row) for row in connection.execute(select(keys).order_by(keys.c.use_from)).mappings()
+            ]
+
+    def add(self, key: Key) -> None:
+        """Insert a key."""
+        with self._engine.begin() as connection:
+            connection.execute(
+                insert(keys).values(
+                    kid=key.kid,
+                    realm=key.realm,
+                    algorithm=key.algorithm,
+                    log_id=key.log_id,
+                    announcement=key.announcement,
+                    ledger_index=key.ledger_index,
+                    jwk=json.dumps(key.jwk, sort_keys=True),
+                    use_from=key.use_from,
+                    use_until=key.use_until,
+                    verify_until=key.verify_until,
+                    state=key.state,
+                    changed_at=key.changed_at,
+                )
+            )
+
+    def settle(
+        self,
+        kid: str,
+        state: KeyState,
+        at: int,
+        *,
+        reason: str | None = None,
+        issued_before: int | None = None,
+    ) -> None:
+        """Move a key to a later state; `state_goes_back` otherwise."""
+        with self._engine.begin() as connection:
+            moved = connection.execute(
+                update(keys)
+                .where(keys.c.kid == kid, keys.c.state.in_(_BEFORE.get(state, ())))
+                .values(state=state, changed_at=at, revoked_reason=reason, issued_before=issued_before)
+            )
+            if moved.rowcount != 1:
+                raise Refused("state_goes_back", f"this key cannot become {state}", kid)
+
+    def tombstones(self, since: int) -> list[Tombstone]:
+        """Keys retired, or revoked without a bound, since then (seconds since 1970)."""
+        revoked = (keys.c.state == KeyState.REVOKED) & keys.c.issued_before.is_(None)
+        query = (
+            select(keys.c.kid, keys.c.changed_at, keys.c.state)
+            .where(or_(keys.c.state == KeyState.RETIRED, revoked), keys.c.changed_at >= since)
+            .order_by(keys.c.changed_at, keys.c.kid)
+        )
+        with self._reader.connect() as connection:
+            return [Tombstone(*row) for row in connection.execute(query)]
+
+    def latest_manifest(self) -> Manifest | None:
+        """The newest manifest that was stored."""
+        query = select(manifests).order_by(manifests.c.version.desc()).limit(1)
+        with self._reader.connect() as connection:
+            row = connection.execute(query).mappings().first()
+        return Manifest(**row) if row else None
+
+    def add_manifest(self, manifest: Manifest) -> None:
+        """Store a manifest; `manifest_goes_back` unless its version is newer than every stored one."""
+        with self._engine.begin() as connection:
+            newest = connection.execute(select(func.max(manifests.c.version))).scalar()
+            if newest is not None and manifest.version <= newest:
+                raise Refused("manifest_goes_back", f"version {newest} is stored already")
+            connection.execute(
+                insert(manifests).values(
+                    version=manifest.version,
+                    issued_at=manifest.issued_at,
+                    expires_at=manifest.expires_at,
+                    jws=manifest.jws,
+                    admission=manifest.admission,
+                    content=manifest.content,
+                )
+            )

@@ -1,0 +1,152 @@
+"""`LedgerStore` on SQL: a head per log that moves by compare-and-swap, and one row per leaf.
+
+Leaf and private record share a row, so that a group commit writes one table. The head and its leaves are one
+transaction: there is no moment at which a leaf is stored and not covered by a signed checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    bindparam,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.engine import RowMapping
+
+from sealwright.errors import Refused
+from sealwright.ledger.merkle import HASH_BYTES
+from sealwright.ledger.model import Entry, Log
+from sealwright.store.db import metadata, reader
+
+logs = Table(
+    "logs",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("log_id", String(16), nullable=False, unique=True),
+    Column("origin", Text, nullable=False),
+    Column("vkey", Text, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("checkpoint", Text, nullable=False),
+    Column("frontier", LargeBinary, nullable=False),
+    Column("opened_at", Integer, nullable=False),
+    Column("closed_at", Integer),
+)
+leaves = Table(
+    "leaves",
+    metadata,
+    Column("log", Integer, primary_key=True, autoincrement=False),
+    Column("idx", Integer, primary_key=True, autoincrement=False),
+    Column("leaf", LargeBinary, nullable=False),
+    Column("record", LargeBinary),
+    sqlite_with_rowid=False,
+)
+
+_LEAF = (
+    select(leaves.c.leaf)
+    .join(logs, logs.c.id == leaves.c.log)
+    .where(logs.c.log_id == bindparam("log_id"), leaves.c.idx == bindparam("idx"))
+)
+_INSERT = insert(leaves)
+
+
+def _log(row: RowMapping) -> Log:
+    return Log(row["log_id"], row["origin"], row["vkey"], row["size"], row["checkpoint"], row["closed_at"])
+
+
+class SqlLedgerStore:
+    """The ledger's rows."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._reader = reader(engine)
+
+    def add_log(self, log: Log, at: int) -> None:
+        """Begin a log of size zero. Nothing happens when it is there already."""
+        with self._engine.begin() as connection:
+            if self._row(connection, log.log_id) is None:
+                connection.execute(
+                    insert(logs).values(
+                        log_id=log.log_id,
+                        origin=log.origin,
+                        vkey=log.vkey,
+                        size=0,
+                        checkpoint="",
+                        frontier=b"",
+                        opened_at=at,
+                    )
+                )
+
+    def log(self, log_id: str) -> Log | None:
+        """One log."""
+        with self._reader.connect() as connection:
+            row = self._row(connection, log_id)
+        return _log(row) if row else None
+
+    def logs(self) -> list[Log]:
+        """Every log, oldest first."""
+        with self._reader.connect() as connection:
+            return [_log(row) for row in connection.execute(select(logs).order_by(logs.c.id)).mappings()]
+
+    def frontier(self, log_id: str) -> tuple[bytes, ...]:
+        """Roots of the perfect subtrees at the log's size, largest first."""
+        with self._reader.connect() as connection:
+            row = self._row(connection, log_id)
+        packed: bytes = row["frontier"] if row else b""
+        return tuple(packed[i : i + HASH_BYTES] for i in range(0, len(packed), HASH_BYTES))
+
+    @staticmethod
+    def _row(connection: Connection, log_id: str) -> RowMapping | None:
+        return connection.execute(select(logs).where(logs.c.log_id == log_id)).mappings().first()
+
+    def append(self, before: int, entries: Sequence[Entry], log: Log, frontier: Sequence[bytes]) -> None:
+        """Store entries and the new head in one transaction; `head_moved` when the size is not `before`."""
+        with self._engine.begin() as connection:
+            moved = connection.execute(
+                update(logs)
+                .where(logs.c.log_id == log.log_id, logs.c.size == before, logs.c.closed_at.is_(None))
+                .values(size=log.size, checkpoint=log.checkpoint, frontier=b"".join(frontier))
+            )
+            if moved.rowcount != 1:
+                raise Refused(
+                    "head_moved", "another writer appended to this log, or it is closed", log.log_id
+                )
+            number = connection.execute(select(logs.c.id).where(logs.c.log_id == log.log_id)).scalar_one()
+            connection.execute(
+                _INSERT,
+                [{"log": number, "idx": e.index, "leaf": e.leaf, "record": e.record} for e in entries],
+            )
+
+    def close_log(self, log_id: str, at: int) -> None:
+        """Say that no leaf will follow."""
+        with self._engine.begin() as connection:
+            connection.execute(
+                update(logs).where(logs.c.log_id == log_id, logs.c.closed_at.is_(None)).values(closed_at=at)
+            )
+
+    def leaf(self, log_id: str, index: int) -> bytes | None:
+        """One leaf."""
+        with self._reader.connect() as connection:
+            leaf: bytes | None = connection.execute(_LEAF, {"log_id": log_id, "idx": index}).scalar()
+        return leaf
+
+    def entries(self, log_id: str, start: int, end: int) -> list[Entry]:
+        """Entries with `start <= index < end`, in order."""
+        query = (
+            select(leaves.c.idx, leaves.c.leaf, leaves.c.record)
+            .join(logs, logs.c.id == leaves.c.log)
+            .where(logs.c.log_id == log_id, leaves.c.idx >= start, leaves.c.idx < end)
+            .order_by(leaves.c.idx)
+        )
+        with self._reader.connect() as connection:
+            return [Entry(*row) for row in connection.execute(query)]
