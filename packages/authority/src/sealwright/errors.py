@@ -1,6 +1,7 @@
 """The three ways in which something can fail, shared by every room.
 
-Rooms raise these; only `http.py` files turn them into status codes. This module may never import another room.
+Rooms raise these; only `http.py` files turn them into status codes. This module may never import another
+room.
 """
 
 from __future__ import annotations
@@ -31,4 +32,6 @@ class Unavailable(SealwrightError):
 
 
 class Misconfigured(SealwrightError):
-    """The configuration or the state on disk cannot be served. Found at start, never in the middle of a request."""
+    """The configuration or the state on disk cannot be served. Found at start, never in the middle of a
+    request.
+    """

@@ -17,7 +17,9 @@ def new_client_secret() -> str:
 
 
 def secret_digest(secret: str) -> bytes:
-    """SHA-256 of a client secret. A plain digest is enough: the secret has 256 random bits, nothing to guess."""
+    """SHA-256 of a client secret. A plain digest is enough: the secret has 256 random bits, nothing to
+    guess.
+    """
     return hashlib.sha256(secret.encode()).digest()
 
 
