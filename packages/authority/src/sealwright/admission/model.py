@@ -1,0 +1,93 @@
+"""What is appraised and what comes of it. No secrets."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class EvidenceLevel(StrEnum):
+    """How much an incarnation's evidence is worth (DESIGN 1), weakest first."""
+
+    NONE = "none"
+    SIMULATED = "simulated"
+    VIRTUAL_TPM = "virtual-tpm"
+    HARDWARE = "hardware"
+
+    @property
+    def rank(self) -> int:
+        """0 for `none`, rising."""
+        return list(EvidenceLevel).index(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A running signer that asks to be admitted, as it describes itself; nothing here is believed before
+    `rules`.
+    """
+
+    log_id: str
+    origin: str
+    jwk: dict[str, Any]
+    policy_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a signer showed for a nonce: kind, the evidence itself (base64 or empty), what it binds."""
+
+    kind: str
+    evidence: Any
+    binding: Any
+    nonce: str
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionPolicy:
+    """What is asked of every incarnation."""
+
+    evidence: EvidenceLevel
+    lifetime: int
+
+    def document(self) -> dict[str, Any]:
+        """The policy as the JSON whose digest every admission names."""
+        return {"version": 1, "evidence": str(self.evidence), "lifetime": self.lifetime}
+
+
+@dataclass(frozen=True, slots=True)
+class Appraisal:
+    """What an appraiser found: the level, and the facts that it rests on (kept, its digest is published)."""
+
+    level: EvidenceLevel
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """An incarnation that may serve until `expires_at`. Times in seconds since 1970; `statement` is the
+    signed JWS.
+    """
+
+    log_id: str
+    origin: str
+    jwk: dict[str, Any]
+    level: EvidenceLevel
+    statement: str
+    result: str
+    """The appraisal result, canonical JSON; the statement names its digest."""
+    admitted_at: int
+    expires_at: int
+    closed_at: int | None = None
+
+
+def canonical(document: Any) -> bytes:
+    """JSON with keys sorted and no white space: what digests of documents are taken of."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def digest(document: Any) -> str:
+    """Hex SHA-256 of the canonical form."""
+    return hashlib.sha256(canonical(document)).hexdigest()
