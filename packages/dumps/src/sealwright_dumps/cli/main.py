@@ -1,0 +1,48 @@
+"""The program: options in, one command, an exit status out. Errors are one line, never a traceback.
+
+May never do: print the private detail of an error unless --verbose asks for it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from sealwright_dumps import __version__
+from sealwright_dumps.cli import exits, scan
+from sealwright_dumps.errors import DumpsError, Misconfigured, Unavailable
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    top = argparse.ArgumentParser(
+        prog="sealwright-dumps",
+        description="Finds and removes key material in crash dumps, and guards the only way out for them.",
+        epilog="Exit status: 0 done, 1 found (if asked for), 2 usage, 3 unscannable, 4 refused, 5 failed.",
+    )
+    top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    top.add_argument("--verbose", action="store_true", help="say the private detail of an error")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    for room in (scan,):
+        room.add(commands)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program."""
+    options = parser().parse_args(arguments)
+    try:
+        return int(options.command(options))
+    except DumpsError as error:
+        detail = f" ({error.detail})" if options.verbose and error.detail else ""
+        sys.stderr.write(f"sealwright-dumps: {error}{detail}\n")
+        if isinstance(error, Misconfigured):
+            return exits.USAGE
+        return exits.UNAVAILABLE if isinstance(error, Unavailable) else exits.REFUSED
+    except KeyboardInterrupt:
+        sys.stderr.write("sealwright-dumps: interrupted\n")
+        return exits.UNAVAILABLE
+    except BrokenPipeError:  # the reader of our output went away
+        sys.stderr.close()
+        return exits.UNAVAILABLE

@@ -1,0 +1,228 @@
+"""Examines one object: its layout, all its windows, what it contains, and what only shows when it is
+complete.
+
+May never do: raise on what the object holds. Hostile content becomes a reason and a status, and what was read
+is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from sealwright_dumps.access import Access, FileAccess, SeekableFile, StreamAccess
+from sealwright_dumps.errors import DumpsError, Malformed
+from sealwright_dumps.formats import archive, elf_core
+from sealwright_dumps.formats.archive import Budget, Member
+from sealwright_dumps.inspect import merge
+from sealwright_dumps.layout import Format, Layout
+from sealwright_dumps.model import Finding, Hit, ObjectReport, Status
+from sealwright_dumps.scanner import Clue, Scanner, WindowResult
+
+HEAD = 4096
+_TEXT = bytes(range(32, 127)) + b"\t\r\n"
+
+
+@dataclass(slots=True)
+class Account:
+    """What is known so far about one object and its members."""
+
+    read: int = 0
+    skipped: int = 0
+    sparse: int = 0
+    findings: list[Finding] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+
+
+def layout_of(access: Access) -> Layout:
+    """What the object is and where its bytes stood in memory. A hostile header becomes a reason."""
+    head = access.head(HEAD)
+    if not head:
+        return Layout(Format.EMPTY)
+    kind = archive.identify(head)
+    if kind is not None:
+        return Layout(kind)
+    try:
+        if elf_core.is_elf(head):
+            return elf_core.layout(access.read, access.size)
+    except Malformed as error:
+        return Layout(Format.RAW, reasons=[f"malformed: {error.public}"])
+    text = len(head.translate(None, _TEXT)) < len(head) // 50
+    return Layout(Format.TEXT if text else Format.RAW)
+
+
+def to_findings(hits: Iterable[Hit], layout: Layout, container: tuple[str, ...]) -> list[Finding]:
+    """Hits with the name of the segment that each lies in."""
+    return [
+        Finding(
+            hit.detector,
+            hit.kind,
+            hit.form,
+            hit.algorithm,
+            hit.confidence,
+            hit.start,
+            hit.end - hit.start,
+            hit.key_id,
+            layout.name_at(hit.start),
+            container,
+        )
+        for hit in hits
+    ]
+
+
+class Examiner:
+    """Examines objects with one scanner."""
+
+    def __init__(self, scanner: Scanner) -> None:
+        self.scanner = scanner
+
+    def file(self, access: FileAccess) -> ObjectReport:
+        """The report of one file, read here from start to end."""
+        layout = layout_of(access)
+        compressed = _is_compressed(layout)
+        results = [self.scanner.window(window, compressed=compressed) for window in access.windows()]
+        return self.finish(access, layout, results)
+
+    def finish(self, access: FileAccess, layout: Layout, results: Iterable[WindowResult]) -> ObjectReport:
+        """The report of a file whose windows were scanned (here or by workers). Reads members and follows
+        clues.
+        """
+        account = Account(sum(end - start for start, end in access.extents), reasons=list(layout.reasons))
+        account.sparse = access.size - account.read
+        hits, clues = _collect(results)
+        self._conclude(access, layout, hits, clues, account, ())
+        self._members(access, layout, account, (), Budget(self.scanner.settings.largest_expansion), 0)
+        try:
+            access.source.require_unchanged()
+        except DumpsError as error:
+            account.reasons.append(f"{error.code}: {error.public}")
+        return report_of(str(access.source.path), layout, access.size, account)
+
+    def stream(self, name: str, access: StreamAccess) -> ObjectReport:
+        """The report of something that comes as a stream, such as standard input."""
+        account = Account()
+        layout = self._stream(access, account, (), Budget(self.scanner.settings.largest_expansion), 0)
+        return report_of(name, layout, access.total, account)
+
+    def _stream(
+        self, access: StreamAccess, account: Account, container: tuple[str, ...], budget: Budget, depth: int
+    ) -> Layout:
+        layout = layout_of(access)
+        account.reasons.extend(_within(container, reason) for reason in layout.reasons)
+        compressed = _is_compressed(layout) and not access.once
+        results = [self.scanner.window(window, compressed=compressed) for window in access.windows()]
+        account.read += access.total
+        hits, clues = _collect(results)
+        self._conclude(access, layout, hits, clues, account, container)
+        self._members(access, layout, account, container, budget, depth)
+        return layout
+
+    def _conclude(
+        self,
+        access: Access,
+        layout: Layout,
+        hits: list[Hit],
+        clues: list[Clue],
+        account: Account,
+        container: tuple[str, ...],
+    ) -> None:
+        """What only the complete object shows, then the findings."""
+        del access, clues
+        account.findings.extend(to_findings(merge(hits), layout, container))
+
+    def _members(
+        self,
+        access: Access,
+        layout: Layout,
+        account: Account,
+        container: tuple[str, ...],
+        budget: Budget,
+        depth: int,
+    ) -> None:
+        """Scan what an archive or compressed stream holds. What cannot be opened is a reason."""
+        if layout.format is Format.UNKNOWN_ARCHIVE:
+            account.reasons.append(
+                _within(container, "unsupported: an archive format that cannot be opened here")
+            )
+            return
+        if not _is_compressed(layout):
+            return
+        if isinstance(access, StreamAccess) and access.once:
+            account.reasons.append(
+                "not-expanded: a compressed stream on a pipe is opened only as far as a window"
+            )
+            return
+        if depth >= self.scanner.settings.deepest:
+            account.reasons.append(_within(container, "depth-limit: nested deeper than the limit"))
+            return
+        try:
+            for member in _open(access, layout.format, budget):
+                self._member(member, account, (*container, member.name), budget, depth)
+        except DumpsError as error:
+            account.reasons.append(_within(container, f"{error.code}: {error.public}"))
+
+    def _member(
+        self, member: Member, account: Account, container: tuple[str, ...], budget: Budget, depth: int
+    ) -> None:
+        inner = StreamAccess(member.factory, self.scanner.settings.window)
+        try:
+            self._stream(inner, account, container, budget, depth + 1)
+        except Malformed as error:  # this member only: the next one may be sound
+            account.reasons.append(_within(container, f"{error.code}: {error.public}"))
+
+
+def _collect(results: Iterable[WindowResult]) -> tuple[list[Hit], list[Clue]]:
+    hits: list[Hit] = []
+    clues: list[Clue] = []
+    for result in results:
+        hits.extend(result.hits)
+        clues.extend(result.clues)
+    return hits, clues
+
+
+def _is_compressed(layout: Layout) -> bool:
+    return layout.format in archive.COMPRESSED or layout.format in (Format.ZIP, Format.TAR)
+
+
+def _open(access: Access, kind: Format, budget: Budget) -> Iterator[Member]:
+    factory = access.factory()
+    if kind in archive.COMPRESSED:
+        yield Member(f"{kind}:", archive.expand(factory, kind, budget))
+    elif kind is Format.TAR:
+        yield from archive.tar_members(factory)
+    elif isinstance(access, FileAccess):
+        yield from archive.zip_members(SeekableFile(access.source), budget)
+    else:
+        yield from archive.zip_members(archive.small_file(factory), budget)
+
+
+def _within(container: tuple[str, ...], reason: str) -> str:
+    return f"{'/'.join(container)}: {reason}" if container else reason
+
+
+def _told_once(findings: list[Finding]) -> list[Finding]:
+    """Without the findings in an archive's own bytes that a stored member of it repeats."""
+    deeper = {
+        (finding.container[:depth], finding.kind, finding.length, finding.key_id)
+        for finding in findings
+        for depth in range(len(finding.container))
+    }
+    return [f for f in findings if (f.container, f.kind, f.length, f.key_id) not in deeper]
+
+
+def report_of(path: str, layout: Layout, size: int, account: Account) -> ObjectReport:
+    """The report; any reason makes it partial, and a file of which nothing was read is not scannable."""
+    status = Status.SCANNED
+    if account.reasons:
+        status = Status.PARTIAL if account.read else Status.NOT_SCANNABLE
+    return ObjectReport(
+        path,
+        layout.format.value,
+        size,
+        account.read,
+        account.skipped,
+        status,
+        tuple(sorted(_told_once(account.findings), key=lambda f: (f.container, f.offset, f.kind))),
+        tuple(dict.fromkeys(account.reasons)),
+        account.sparse,
+    )
