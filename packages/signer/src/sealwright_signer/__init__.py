@@ -1,1 +1,4 @@
-"""Placeholder docstring until the package lands."""
+"""The process that makes, uses and destroys Sealwright's private keys.
+
+May never import another of our packages, open a network connection, or hand out a private key in any form.
+"""

@@ -1,0 +1,267 @@
+"""The authority's side of the signer protocol: starts a signer process and talks to it.
+
+Runs outside the signer. May never see a private key: the protocol has no way to ask for one.
+"""
+
+import asyncio
+import binascii
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Self
+
+import cryptography
+
+_BOOT = """import sys
+i = sys.argv.index("--listen-fd")
+sys.path += sys.argv[1:i]
+from sealwright_signer.__main__ import main
+sys.exit(main(sys.argv[i:]))"""
+
+
+class SignerRefused(Exception):
+    """The signer refused: `code` is one of the protocol's refusal codes, `message` is safe to show."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(code, message)
+        self.code, self.message = code, message
+
+
+class SignerGone(Exception):
+    """The connection ended; what was asked may or may not have happened: `hello` on a new one tells."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Leaves from index `first` on, and a checkpoint that covers them."""
+
+    first: int
+    leaves: list[bytes]
+    checkpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """Who the incarnation is; members as in the protocol page."""
+
+    log_id: str
+    origin: str
+    jwk: dict[str, str]
+    vkey: str
+    size: int
+    acked: int
+    checkpoint: str
+    pending: list[Batch]
+    keys: list[dict[str, Any]]
+    policy_digest: str
+    isolation: list[dict[str, str]]
+    custody: str
+    started_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class MadeKey:
+    """A new staged key, its announcement (JWS), and the index of the announcement's leaf."""
+
+    kid: str
+    announcement: str
+    ledger_index: int
+    batch: Batch
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A running signer. It ends when the thread that launched it ends (PR_SET_PDEATHSIG)."""
+
+    popen: subprocess.Popen[bytes]
+    socket_path: Path
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self.popen.pid
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Exit status once it has ended; subprocess.TimeoutExpired when it has not in `timeout` s."""
+        return self.popen.wait(timeout)
+
+    def terminate(self, timeout: float = 5.0) -> int:
+        """End it, by force after `timeout` seconds, and remove its socket; the exit status."""
+        self.popen.terminate()
+        try:
+            status = self.popen.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.popen.kill()
+            status = self.popen.wait()
+        self.socket_path.unlink(missing_ok=True)
+        return status
+
+
+def command() -> list[str]:
+    """Isolated Python (`-I -S`) whose path has two directories: ours and that of `cryptography`."""
+    homes = dict.fromkeys(
+        str(Path(file).resolve().parent.parent) for file in (__file__, cryptography.__file__)
+    )
+    return [sys.executable, "-I", "-S", "-c", _BOOT, *homes]
+
+
+def launch(
+    policy: Mapping[str, Any],
+    socket_path: Path,
+    *,
+    log: IO[bytes] | int,
+    program: Sequence[str] | None = None,
+) -> Process:
+    """Start a signer that listens on `socket_path`; it serves as soon as it has started.
+
+    `log` takes its standard error. `program` replaces the interpreter and its paths (drills bring their own).
+    """
+    socket_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    socket_path.unlink(missing_ok=True)
+    policy_fd = os.memfd_create("policy")
+    with socket.socket(socket.AF_UNIX) as listener, os.fdopen(policy_fd, "w+b") as document:
+        listener.bind(str(socket_path))
+        socket_path.chmod(0o600)
+        listener.listen(16)
+        document.write(json.dumps(policy).encode())
+        document.seek(0)
+        fds = (listener.fileno(), document.fileno())
+        argv = [*(program or command()), "--listen-fd", str(fds[0]), "--policy-fd", str(fds[1])]
+        popen = subprocess.Popen(
+            argv,
+            pass_fds=fds,
+            env={},
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    return Process(popen, socket_path)
+
+
+Signed = tuple[list[str | dict[str, str]], Batch | None]
+Codec = tuple[Callable[[bytes], Any], Callable[[Any], bytes]]
+
+
+def _dumps(value: object) -> bytes:
+    return json.dumps(value).encode()
+
+
+def _batch(members: Mapping[str, Any]) -> Batch:
+    return Batch(members["first"], list(map(binascii.a2b_base64, members["leaves"])), members["checkpoint"])
+
+
+class Connection:
+    """Requests may overlap and are matched by id. Every method may raise SignerRefused or SignerGone."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, codec: Codec) -> None:
+        """Use `open`."""
+        self._reader, self._writer, self._number = reader, writer, 0
+        self._loads, self._dumps = codec
+        self._waiting = dict[int, asyncio.Future[Any]]()
+        self._receiving = asyncio.create_task(self._receive())
+
+    @classmethod
+    async def open(cls, path: Path, codec: Codec = (json.loads, _dumps)) -> Self:
+        """Connect; SignerGone when nobody listens. `codec` is loads and dumps of a faster JSON library."""
+        try:
+            return cls(*await asyncio.open_unix_connection(path, limit=1 << 20), codec)
+        except OSError as error:
+            raise SignerGone(f"cannot connect: {error.strerror}") from None
+
+    async def close(self) -> None:
+        """End the connection and wait until it has ended."""
+        self._writer.transport.abort()
+        await asyncio.wait([self._receiving])
+
+    async def wait_gone(self) -> None:
+        """Return when the connection has ended, whoever ended it."""
+        await asyncio.wait([self._receiving])
+
+    async def _receive(self) -> None:
+        try:
+            while True:
+                length = int.from_bytes(await self._reader.readexactly(4), "big")
+                answer = self._loads(await self._reader.readexactly(length))
+                waiting = self._waiting.pop(answer["id"], None)
+                if waiting is None or waiting.done():  # the caller gave up; the journal keeps what was signed
+                    continue
+                if "ok" in answer:
+                    waiting.set_result(answer["ok"])
+                else:
+                    waiting.set_exception(SignerRefused(**answer["error"]))
+        except (OSError, EOFError):  # IncompleteReadError is an EOFError
+            pass
+        finally:
+            self._writer.transport.abort()
+            for left in self._waiting.values():
+                if not left.done():
+                    left.set_exception(SignerGone("the connection ended"))
+
+    async def request(self, op: str, **members: Any) -> Any:
+        """Any operation of the protocol; the members of its answer."""
+        if self._receiving.done():
+            raise SignerGone("the connection has ended")
+        self._number += 1
+        body = self._dumps({"id": self._number, "op": op, **members})
+        waiting = self._waiting[self._number] = asyncio.get_running_loop().create_future()
+        self._writer.write(len(body).to_bytes(4, "big") + body)
+        return await waiting
+
+    async def _batch(self, op: str, **members: Any) -> Batch:
+        return _batch((await self.request(op, **members))["batch"])
+
+    async def hello(self, role: str = "authority") -> Hello:
+        """Introduce ourselves; the role `authority` takes it from whoever holds it."""
+        answer = await self.request("hello", protocol=1, role=role)
+        return Hello(**{**answer, "pending": [_batch(batch) for batch in answer["pending"]]})
+
+    async def evidence(self, nonce: bytes) -> dict[str, str]:
+        """Evidence bound to the identity key and `nonce` (16 to 64 bytes)."""
+        answer: dict[str, str] = await self.request("evidence", nonce=nonce.hex())
+        return answer
+
+    async def make_key(
+        self, realm: str, alg: str, use_from: int, use_until: int, verify_until: int
+    ) -> MadeKey:
+        """Make a staged key; times in seconds since 1970."""
+        window = {"use_from": use_from, "use_until": use_until, "verify_until": verify_until}
+        answer = await self.request("make_key", realm=realm, alg=alg, **window)
+        return MadeKey(**{**answer, "batch": _batch(answer["batch"])})
+
+    async def activate(self, kid: str) -> Batch:
+        """Let a staged key sign; the private half of the one before is destroyed."""
+        return await self._batch("activate", kid=kid)
+
+    async def destroy(self, kid: str, reason: str) -> Batch:
+        """Destroy a private half; it is gone when this returns."""
+        return await self._batch("destroy", kid=kid, reason=reason)
+
+    async def sign(self, requests: Sequence[Sequence[Any]]) -> Signed:
+        """Tokens or `{"refused": code, "message": text}` as ordered; no batch if all were refused."""
+        answer = await self.request("sign", requests=requests)
+        return answer["results"], _batch(answer["batch"]) if answer["batch"] else None
+
+    async def statement(self, kind: str, digest: str) -> Batch:
+        """Enter the hex SHA-256 of something that the authority states."""
+        return await self._batch("statement", type=kind, digest=digest)
+
+    async def manifest(self, **members: Any) -> tuple[str, Batch]:
+        """Sign a key manifest (members as in the protocol page); the JWS and the batch with its statement."""
+        answer = await self.request("manifest", **members)
+        return answer["manifest"], _batch(answer["batch"])
+
+    async def ack(self, size: int) -> None:
+        """Everything below `size` is durable."""
+        await self.request("ack", size=size)
+
+    async def stats(self) -> dict[str, Any]:
+        """Counters since the start."""
+        answer: dict[str, Any] = await self.request("stats")
+        return answer

@@ -1,0 +1,42 @@
+"""Where private token keys live. The server is given one custody and cannot tell, or be told, to use another.
+
+A custody may never return a private half, write it, or keep it after `destroy`.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from sealwright_signer.custody.memory import MemoryCustody
+from sealwright_signer.protocol import Misconfigured
+
+
+class Custody(Protocol):
+    """Makes, uses and destroys private keys; a handle is whatever the custody likes."""
+
+    @property
+    def kind(self) -> str:
+        """What `hello` shows."""
+        ...
+
+    def generate(self, alg: str) -> Any:
+        """Make a key for ES256, EdDSA, RS256 or PS256 and return its handle."""
+        ...
+
+    def sign(self, handle: Any, message: bytes) -> bytes:
+        """The raw JOSE signature (RFC 7518 section 3) of `message`."""
+        ...
+
+    def public_jwk(self, handle: Any) -> dict[str, str]:
+        """The required members of the public JWK."""
+        ...
+
+    def destroy(self, handle: Any) -> None:
+        """The private half is gone when this returns; the handle is dead."""
+        ...
+
+
+def for_policy(custody: Mapping[str, Any]) -> Custody:
+    """The custody that a policy's `custody` member names; Misconfigured when there is none of that name."""
+    if custody == {"kind": "memory"}:
+        return MemoryCustody()
+    raise Misconfigured(f"custody {custody.get('kind')!r} is not known, or has members that it does not take")

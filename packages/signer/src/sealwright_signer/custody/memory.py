@@ -1,0 +1,62 @@
+"""Keys in the signer's own memory: made here, used here, freed and cleared by OpenSSL at `destroy`.
+
+May never serialise a key: not to numbers, DER, PEM or a pickle, each of which would leave copies behind.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from itertools import count
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from sealwright_signer import jws
+
+RSA_BITS = 2048
+
+
+class MemoryCustody:
+    """Handles are numbers; the objects that they stand for never leave."""
+
+    kind = "memory"
+
+    def __init__(self) -> None:
+        self._numbers = count(1)
+        self._keys: dict[int, tuple[Callable[[bytes], bytes], dict[str, str]]] = {}
+
+    def generate(self, alg: str) -> int:
+        """Make a key; an RSA key takes a tenth of a second or more, in which nothing else happens."""
+        handle = next(self._numbers)
+        key: Any
+        if alg == "ES256":
+            key = ec.generate_private_key(ec.SECP256R1())
+            self._keys[handle] = partial(_ecdsa, key.sign), jws.public_jwk(key.public_key())
+        elif alg == "EdDSA":
+            key = ed25519.Ed25519PrivateKey.generate()
+            self._keys[handle] = key.sign, jws.public_jwk(key.public_key())
+        else:
+            key = rsa.generate_private_key(public_exponent=65537, key_size=RSA_BITS)
+            sign = partial(_rsa, key.sign, jws.RSA_PADDING[alg])
+            self._keys[handle] = sign, jws.public_jwk(key.public_key())
+        return handle
+
+    def sign(self, handle: int, message: bytes) -> bytes:
+        """The raw JOSE signature; KeyError when the key is gone."""
+        return self._keys[handle][0](message)
+
+    def public_jwk(self, handle: int) -> dict[str, str]:
+        """The required members of the public JWK."""
+        return self._keys[handle][1]
+
+    def destroy(self, handle: int) -> None:
+        """Drop the only reference: OpenSSL clears the private numbers when it frees them."""
+        del self._keys[handle]
+
+
+def _ecdsa(sign: Callable[..., bytes], message: bytes) -> bytes:
+    return jws.ecdsa_raw(sign(message, jws.ES256))
+
+
+def _rsa(sign: Callable[..., bytes], scheme: object, message: bytes) -> bytes:
+    return sign(message, scheme, SHA256())
