@@ -45,7 +45,7 @@ from sealwright.detection.model import (
     ValidatorStatus,
 )
 from sealwright.errors import Unavailable
-from sealwright.store.db import open_engine
+from sealwright.store.db import open_engine, reader
 
 DATABASE = "detection.db"
 ALARM_LOCK = 0x5EA1A1A2
@@ -131,6 +131,7 @@ class SqlObservationStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._reader = reader(engine)
 
     def add(self, received_at: float, reports: Sequence[tuple[str, Report]]) -> Kept:
         """See the port."""
@@ -153,7 +154,7 @@ class SqlObservationStore:
             .where(observation.c.batch == number)
             .order_by(observation.c.row)
         )
-        with _transaction(self._engine) as connection:
+        with _transaction(self._reader) as connection:
             return [_seen(row) for row in connection.execute(query).mappings()]
 
     def unjudged(self) -> list[tuple[int, float]]:
@@ -163,7 +164,7 @@ class SqlObservationStore:
             .where(batch.c.judged.is_(False))
             .order_by(batch.c.number)
         )
-        with _transaction(self._engine) as connection:
+        with _transaction(self._reader) as connection:
             return [(row.number, row.received_at) for row in connection.execute(query)]
 
     def mark_judged(self, numbers: Collection[int]) -> None:
@@ -176,7 +177,7 @@ class SqlObservationStore:
         query = select(validator).order_by(
             validator.c.heard_at.desc(), validator.c.reporter, validator.c.instance
         )
-        with _transaction(self._engine) as connection:
+        with _transaction(self._reader) as connection:
             return [
                 ValidatorStatus(
                     row.reporter, msgspec.json.decode(row.facts, type=ValidatorFacts), row.heard_at
@@ -200,6 +201,7 @@ class SqlAlarmStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._reader = reader(engine)
 
     def add(self, alarms: Sequence[Alarm]) -> list[StoredAlarm]:
         """See the port."""
@@ -219,7 +221,7 @@ class SqlAlarmStore:
         query = (
             select(alarm.c.seq, alarm.c.content).where(alarm.c.seq > after).order_by(alarm.c.seq).limit(limit)
         )
-        with _transaction(self._engine) as connection:
+        with _transaction(self._reader) as connection:
             return [
                 StoredAlarm(row.seq, msgspec.json.decode(row.content, type=Alarm))
                 for row in connection.execute(query)
