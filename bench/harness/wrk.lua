@@ -1,0 +1,13 @@
+-- The request that bench/harness/load.py puts into the environment, and what was measured as one line of JSON.
+wrk.method = "POST"
+wrk.body = os.getenv("BENCH_BODY")
+wrk.headers["Content-Type"] = "application/x-www-form-urlencoded"
+wrk.headers["Authorization"] = os.getenv("BENCH_AUTHORIZATION")
+
+done = function(summary, latency, requests)
+  local errors = summary.errors
+  io.write(string.format(
+    '\nBENCH {"requests": %d, "microseconds": %d, "p50": %d, "p99": %d, "refused": %d, "broken": %d}\n',
+    summary.requests, summary.duration, latency:percentile(50), latency:percentile(99),
+    errors.status, errors.connect + errors.read + errors.write + errors.timeout))
+end

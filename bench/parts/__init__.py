@@ -1,0 +1,10 @@
+"""The parts of the benchmark, one file each, in the order in which they run.
+
+To add one: write `bench/parts/NAME.py` with a constant `PART`, and add its module here. A part may not depend
+on another.
+"""
+
+from harness.model import Part
+from parts import issue
+
+PARTS: tuple[Part, ...] = (issue.PART,)
