@@ -6,9 +6,9 @@ A client's secret exists here as a digest only.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class ClientKind(StrEnum):
@@ -53,6 +53,16 @@ class Client:
 
 
 @dataclass(frozen=True, slots=True)
+class RealmPolicy:
+    """What the issuer needs to know of a realm. Lifetimes in seconds."""
+
+    name: str
+    issuer: str
+    default_lifetime: int
+    max_lifetime: int
+
+
+@dataclass(frozen=True, slots=True)
 class TokenRequest:
     """A parsed request to a token endpoint. `form` has each parameter once (RFC 6749 §3.2)."""
 
@@ -75,11 +85,21 @@ class Grant:
     extra: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Issued:
-    """A token that may leave: its leaf is durable."""
+SignRequest = tuple[str, str, str, str, str, list[str], str, int, str, Mapping[str, Any] | None]
+"""realm, kid, typ, client_id, sub, audiences, scope, lifetime (s), record digest (hex), extra:
+signer-protocol.md.
+"""
 
-    access_token: str
+
+class Signed(NamedTuple):
+    """A token whose leaf is durable, and how long it lives (seconds)."""
+
+    token: str
     expires_in: int
-    scope: str
-    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+class SignerRefusal(NamedTuple):
+    """The signer said no: its code and a sentence for the log."""
+
+    code: str
+    message: str

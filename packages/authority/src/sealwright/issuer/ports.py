@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
-from sealwright.issuer.model import Client
+from sealwright.issuer.model import Client, Signed, SignerRefusal, SignRequest
 
 
 class ClientStore(Protocol):
@@ -32,4 +33,31 @@ class ReplayStore(Protocol):
 
     def use_once(self, client_id: str, assertion_id: str, expires_at: int, now: int) -> bool:
         """True the first time, durably; false ever after until the assertion has expired."""
+        ...
+
+
+class ClientLookup(Protocol):
+    """Finds a client quickly; may answer from a short-lived cache."""
+
+    def get(self, client_id: str) -> Client | None:
+        """A client, enabled or not."""
+        ...
+
+
+class SigningPort(Protocol):
+    """One live signer, seen from the issuer."""
+
+    @property
+    def log_id(self) -> str:
+        """Its log."""
+        ...
+
+    async def sign(
+        self, requests: Sequence[SignRequest], records: Sequence[bytes]
+    ) -> Sequence[Signed | SignerRefusal]:
+        """Sign a batch; returns only after its leaves and records are durable.
+
+        Raises:
+            Unavailable: nothing of the batch may leave.
+        """
         ...

@@ -1,0 +1,73 @@
+"""Collects sign requests into batches: one round trip and one commit for all that wait together.
+
+No request waits for a batch to fill: while the signer is free a single request goes at once, while it is
+busy the next batch grows. A token is handed out only after its batch is durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from sealwright.errors import Refused, Unavailable
+from sealwright.issuer.model import Signed, SignerRefusal, SignRequest
+from sealwright.issuer.ports import SigningPort
+
+MAX_BATCH = 256
+IN_FLIGHT = 2
+"""Batches under way at once: while one is committed the signer works on the next."""
+MAX_WAITING = 8_192
+
+
+class SignQueue:
+    """The queue in front of one signer."""
+
+    def __init__(self, signer: SigningPort) -> None:
+        self._signer = signer
+        self._waiting: deque[tuple[SignRequest, bytes, asyncio.Future[Signed]]] = deque()
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._scheduled = False
+
+    def submit(self, request: SignRequest, record: bytes) -> asyncio.Future[Signed]:
+        """Queue a request. The future fails with `Refused` (signer's code) or `Unavailable`.
+
+        Raises:
+            Unavailable: `too_busy` when the queue is full.
+        """
+        if len(self._waiting) >= MAX_WAITING:
+            raise Unavailable("too_busy", "too many requests are waiting for a signature")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Signed] = loop.create_future()
+        self._waiting.append((request, record, future))
+        if not self._scheduled:
+            self._scheduled = True
+            loop.call_soon(self._pump)
+        return future
+
+    def _pump(self) -> None:
+        self._scheduled = False
+        while self._waiting and len(self._under_way) < IN_FLIGHT:
+            batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
+            task = asyncio.get_running_loop().create_task(self._run(batch))
+            self._under_way.add(task)
+            task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        self._pump()
+
+    async def _run(self, batch: list[tuple[SignRequest, bytes, asyncio.Future[Signed]]]) -> None:
+        try:
+            results = await self._signer.sign([item[0] for item in batch], [item[1] for item in batch])
+        except (Refused, Unavailable) as error:
+            for _, _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        for (_, _, future), result in zip(batch, results, strict=True):
+            if future.done():
+                continue  # the caller went away; the token is in the ledger and never leaves
+            if isinstance(result, SignerRefusal):
+                future.set_exception(Refused(result.code, "the signer refused this request", result.message))
+            else:
+                future.set_result(result)
