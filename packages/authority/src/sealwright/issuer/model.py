@@ -96,10 +96,3 @@ class Signed(NamedTuple):
 
     token: str
     expires_in: int
-
-
-class SignerRefusal(NamedTuple):
-    """The signer said no: its code and a sentence for the log."""
-
-    code: str
-    message: str

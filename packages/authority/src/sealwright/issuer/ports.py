@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from sealwright.issuer.model import Client, Signed, SignerRefusal, SignRequest
+from sealwright.issuer.model import Client, SignRequest
 
 
 class ClientStore(Protocol):
@@ -54,8 +54,10 @@ class SigningPort(Protocol):
 
     async def sign(
         self, requests: Sequence[SignRequest], records: Sequence[bytes]
-    ) -> Sequence[Signed | SignerRefusal]:
+    ) -> Sequence[tuple[str, int] | dict[str, str]]:
         """Sign a batch; returns only after its leaves and records are durable.
+
+        Each result is (token, seconds that it lives) or {"refused": code, "message": text}.
 
         Raises:
             Unavailable: nothing of the batch may leave.

@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 
 from sealwright.errors import Refused, Unavailable
-from sealwright.issuer.model import Signed, SignerRefusal, SignRequest
+from sealwright.issuer.model import Signed, SignRequest
 from sealwright.issuer.ports import SigningPort
 
 MAX_BATCH = 256
@@ -67,7 +67,8 @@ class SignQueue:
         for (_, _, future), result in zip(batch, results, strict=True):
             if future.done():
                 continue  # the caller went away; the token is in the ledger and never leaves
-            if isinstance(result, SignerRefusal):
-                future.set_exception(Refused(result.code, "the signer refused this request", result.message))
+            if isinstance(result, dict):
+                refusal = Refused(result["refused"], "the signer refused this request", result["message"])
+                future.set_exception(refusal)
             else:
-                future.set_result(result)
+                future.set_result(Signed(*result))

@@ -1,0 +1,92 @@
+"""Publishes logs as tlog-tiles files behind the commits, at most once per interval and log.
+
+Reads only what is durable; runs in a thread of its own so that no token waits for it. It may never publish a
+checkpoint whose tiles are not on disk.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+
+from sealwright.ledger.ports import LedgerStore
+from sealwright.ledger.tiles import WIDTH, TileWriter
+
+log = logging.getLogger(__name__)
+CHUNK = 16 * WIDTH
+
+
+class Publisher:
+    """Keeps `directory/<log id>/` up to date with the store."""
+
+    def __init__(self, store: LedgerStore, directory: Path, interval: float = 1.0) -> None:
+        self._store = store
+        self._directory = directory
+        self._interval = interval
+        self._writers: dict[str, TileWriter] = {}
+        self._due: set[str] = set()
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
+
+    def start(self) -> None:
+        """Publish every log that is behind, then follow the commits."""
+        for stored in self._store.logs():
+            self.committed(stored.log_id)
+        self._thread.start()
+
+    def committed(self, log_id: str) -> None:
+        """A log has grown. Returns at once; may be called from any thread."""
+        self._due.add(log_id)
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Publish what is due and end the thread."""
+        self._stop.set()
+        self._wake.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._wake.wait()
+            self._wake.clear()
+            self._publish_due()
+            self._stop.wait(self._interval)
+        self._publish_due()
+
+    def _publish_due(self) -> None:
+        while self._due:
+            log_id = self._due.pop()
+            try:
+                self.publish(log_id)
+            except OSError as error:
+                # Issuing goes on: the leaves are durable. The next commit, or the next start, tries again.
+                self._writers.pop(log_id, None)
+                facts = {"log_id": log_id, "error": str(error)}
+                log.exception("ledger files are behind", extra={"facts": facts})
+
+    def publish(self, log_id: str) -> None:
+        """Bring one log's files up to its durable size."""
+        stored = self._store.log(log_id)
+        if stored is None or stored.size == 0:
+            return
+        writer = self._writers.get(log_id)
+        if writer is None:
+            writer = self._writers[log_id] = self._resume(log_id)
+        while writer.size < stored.size:
+            for entry in self._store.entries(log_id, writer.size, min(stored.size, writer.size + CHUNK)):
+                writer.append(entry.leaf)
+        writer.publish(stored.checkpoint)
+
+    def _resume(self, log_id: str) -> TileWriter:
+        """A writer that has taken everything that is published already."""
+        directory = self._directory / log_id
+        writer = TileWriter(directory)
+        published = directory / "checkpoint"
+        size = int(published.read_text().split("\n")[1]) if published.is_file() else 0
+        full = size - size % WIDTH
+        while writer.size < full:
+            for entry in self._store.entries(log_id, writer.size, min(full, writer.size + CHUNK)):
+                writer.append(entry.leaf, write=False)
+        return writer
