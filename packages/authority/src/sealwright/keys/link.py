@@ -12,12 +12,11 @@ import struct
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sealwright_signer.client import Batch as SignerBatch
-from sealwright_signer.client import Connection, Hello, SignerGone, SignerRefused
-
 from sealwright.errors import Refused, Unavailable
 from sealwright.ledger.model import Batch
 from sealwright.ledger.service import LogWriter
+from sealwright_signer.client import Batch as SignerBatch
+from sealwright_signer.client import Connection, Hello, SignerGone, SignerRefused
 
 log = logging.getLogger(__name__)
 

@@ -10,6 +10,7 @@ import logging
 import threading
 from pathlib import Path
 
+from sealwright.errors import Refused
 from sealwright.ledger.ports import LedgerStore
 from sealwright.ledger.tiles import WIDTH, TileWriter
 
@@ -60,7 +61,7 @@ class Publisher:
             log_id = self._due.pop()
             try:
                 self.publish(log_id)
-            except OSError as error:
+            except (OSError, Refused) as error:
                 # Issuing goes on: the leaves are durable. The next commit, or the next start, tries again.
                 self._writers.pop(log_id, None)
                 facts = {"log_id": log_id, "error": str(error)}
@@ -74,10 +75,16 @@ class Publisher:
         writer = self._writers.get(log_id)
         if writer is None:
             writer = self._writers[log_id] = self._resume(log_id)
-        while writer.size < stored.size:
-            for entry in self._store.entries(log_id, writer.size, min(stored.size, writer.size + CHUNK)):
-                writer.append(entry.leaf)
+        self._feed(writer, log_id, stored.size, write=True)
         writer.publish(stored.checkpoint)
+
+    def _feed(self, writer: TileWriter, log_id: str, size: int, *, write: bool) -> None:
+        while writer.size < size:
+            entries = self._store.entries(log_id, writer.size, min(size, writer.size + CHUNK))
+            if not entries or entries[0].index != writer.size:
+                raise Refused("leaf_missing", f"leaf {writer.size} of log {log_id} is not in the store")
+            for entry in entries:
+                writer.append(entry.leaf, write=write)
 
     def _resume(self, log_id: str) -> TileWriter:
         """A writer that has taken everything that is published already."""
@@ -86,7 +93,5 @@ class Publisher:
         published = directory / "checkpoint"
         size = int(published.read_text().split("\n")[1]) if published.is_file() else 0
         full = size - size % WIDTH
-        while writer.size < full:
-            for entry in self._store.entries(log_id, writer.size, min(full, writer.size + CHUNK)):
-                writer.append(entry.leaf, write=False)
+        self._feed(writer, log_id, full, write=False)
         return writer

@@ -1,0 +1,187 @@
+"""Public routes: metadata, JWKS, manifest and its event stream, root, ledger files, the strict check.
+
+Nothing here needs authentication and nothing here changes state.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from sealwright.clock import Clock
+from sealwright.discovery import metadata
+from sealwright.discovery.feed import ManifestFeed
+from sealwright.discovery.metadata import RealmView
+from sealwright.errors import Unavailable
+from sealwright.keys.model import Key
+from sealwright.ledger.service import Ledger
+
+_TILE = re.compile(
+    r"tile/(?:[0-9]|[1-5][0-9]|6[0-3]|entries)/(?:x[0-9]{3}/)*[0-9]{3}(?:\.p/[1-9][0-9]{0,2})?"
+)
+_LOG_ID = re.compile(r"[a-z2-7]{16}")
+MAX_CHECK_BODY = 2_048
+MAX_STREAMS = 2_048
+HEARTBEAT = 10.0
+"""Seconds between comments on a quiet event stream."""
+_encode = msgspec.json.encode
+
+
+class CheckRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of `POST /ledger/check`."""
+
+    jti: str
+    digest: str
+    kid: str
+
+
+def _json(value: Any, status: int = 200, **headers: str) -> Response:
+    named = {name.replace("_", "-"): text for name, text in headers.items()}
+    return Response(_encode(value), status, named, "application/json")
+
+
+def _problem(status: int, code: str, text: str) -> Response:
+    return _json({"error": code, "error_description": text}, status, cache_control="no-store")
+
+
+def realm_routes(
+    realms: Mapping[str, RealmView], keys: Callable[[], list[Key]], clock: Clock, lead: int
+) -> list[Route]:
+    """Metadata (RFC 8414, both well-known forms; OpenID discovery) and JWKS of each realm."""
+    kept = f"public, max-age={metadata.jwks_max_age(lead)}"
+
+    def of(describe: Callable[[RealmView], dict[str, Any]]) -> Callable[[Request], Any]:
+        async def answer(request: Request) -> Response:
+            realm = realms.get(request.path_params["realm"])
+            if realm is None:
+                return _problem(404, "unknown_realm", "no such realm")
+            return _json(describe(realm), cache_control=kept)
+
+        return answer
+
+    server = of(metadata.authorization_server)
+    openid = of(metadata.openid_provider)
+    jwks = of(lambda realm: metadata.jwks(keys(), realm.name, clock.now()))
+    return [
+        Route("/.well-known/oauth-authorization-server/{realm}", server),
+        Route("/{realm}/.well-known/oauth-authorization-server", server),
+        Route("/.well-known/openid-configuration/{realm}", openid),
+        Route("/{realm}/.well-known/openid-configuration", openid),
+        Route("/{realm}/jwks.json", jwks),
+    ]
+
+
+class _Streams:
+    """The open event streams of the manifest."""
+
+    def __init__(self, feed: ManifestFeed) -> None:
+        self._feed = feed
+        self._open = 0
+
+    async def answer(self, _request: Request) -> Response:
+        if self._open >= MAX_STREAMS:
+            return _problem(503, "too_many_streams", "too many event streams are open")
+        return StreamingResponse(self._follow(), 200, {"cache-control": "no-store"}, "text/event-stream")
+
+    async def _follow(self) -> AsyncIterator[bytes]:
+        self._open += 1
+        seen = 0
+        try:
+            while True:
+                document = await self._feed.newer(seen, HEARTBEAT)
+                if document is None:
+                    yield b": quiet\n\n"
+                else:
+                    seen = self._feed.version
+                    yield b"event: manifest\ndata: " + document + b"\n\n"
+        finally:
+            self._open -= 1
+
+
+def manifest_routes(feed: ManifestFeed, trust: Path) -> list[Route]:
+    """The manifest, its event stream, the root and its history."""
+
+    async def manifest(request: Request) -> Response:
+        if feed.document is None:
+            return _problem(503, "no_manifest", "no key manifest is in force yet")
+        tag = f'"{feed.version}"'
+        headers = {"cache-control": "no-cache", "etag": tag}
+        if request.headers.get("if-none-match") == tag:
+            return Response(status_code=304, headers=headers)
+        return Response(feed.document, 200, headers, "application/json")
+
+    async def root(request: Request) -> Response:
+        version = request.path_params.get("version")
+        file = trust / ("root.json" if version is None else f"root-{version}.json")
+        if not file.is_file():
+            return _problem(404, "unknown_root", "no such root")
+        return FileResponse(file, media_type="application/json", headers={"cache-control": "no-cache"})
+
+    return [
+        Route("/manifest", manifest),
+        Route("/manifest/events", _Streams(feed).answer),
+        Route("/root", root),
+        Route("/root/{version:int}", root),
+    ]
+
+
+def _ledger_file(directory: Path, log_id: str, path: str) -> Response:
+    is_checkpoint = path == "checkpoint"
+    found = directory / log_id / path
+    named = _LOG_ID.fullmatch(log_id) and (is_checkpoint or _TILE.fullmatch(path))
+    if not named or not found.is_file():
+        return _problem(404, "not_found", "no such file of the ledger")
+    if is_checkpoint:
+        return FileResponse(found, headers={"cache-control": "no-store"}, media_type="text/plain")
+    headers = {"cache-control": "public, max-age=31536000, immutable"}
+    return FileResponse(found, headers=headers, media_type="application/octet-stream")
+
+
+def _check(ledger: Ledger, asked: CheckRequest, revoked: Callable[[str], bool]) -> dict[str, Any]:
+    standing = ledger.check(asked.jti, asked.digest, asked.kid)
+    if standing.reason is not None or standing.place is None:
+        return {"issued": False, "reason": standing.reason}
+    if revoked(asked.kid):
+        return {"issued": False, "reason": "revoked"}
+    place = standing.place
+    return {"issued": True, "log_id": place.log_id, "index": place.index, "size": standing.size}
+
+
+async def _bounded(request: Request, limit: int) -> bytes | None:
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            return None
+    return body
+
+
+def ledger_routes(ledger: Ledger, directory: Path, revoked: Callable[[str], bool]) -> list[Route]:
+    """The ledger as tlog-tiles files, and the strict check."""
+
+    async def file(request: Request) -> Response:
+        return _ledger_file(directory, request.path_params["log_id"], request.path_params["path"])
+
+    async def check(request: Request) -> Response:
+        body = await _bounded(request, MAX_CHECK_BODY)
+        if body is None:
+            return _problem(413, "body_too_large", f"the body may have {MAX_CHECK_BODY} bytes")
+        try:
+            answer = _check(ledger, msgspec.json.decode(body, type=CheckRequest), revoked)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            return _problem(400, "malformed_request", str(error))
+        except Unavailable as error:
+            return _problem(503, error.code, error.public)
+        return _json(answer, cache_control="no-store")
+
+    return [
+        Route("/ledger/check", check, methods=["POST"]),
+        Route("/ledger/{log_id}/{path:path}", file),
+    ]
