@@ -1,0 +1,87 @@
+"""Runs ASGI applications on sockets that we open ourselves: a TCP port, and a Unix socket only the owner can
+use.
+
+The sockets are bound before anything is served, so that a port in use is a clear error at start.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from sealwright.errors import Misconfigured
+
+BACKLOG = 1_024
+GRACE = 5
+"""Seconds that requests under way may take after a stop was asked for."""
+
+
+def bind_tcp(host: str, port: int) -> socket.socket:
+    """A listening socket.
+
+    Raises:
+        Misconfigured: `port_in_use` or `cannot_listen`.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise Misconfigured(
+                "port_in_use", f"{host}:{port} is in use; set another with server.port"
+            ) from error
+        raise Misconfigured("cannot_listen", f"cannot listen on {host}:{port}: {error.strerror}") from error
+    return listener
+
+
+def bind_unix(path: Path) -> socket.socket:
+    """A listening Unix socket with mode 0600; a stale file of an earlier run is replaced."""
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        listener.bind(str(path))
+    except OSError as error:
+        listener.close()
+        raise Misconfigured("cannot_listen", f"cannot listen on {path}: {error.strerror}") from error
+    finally:
+        os.umask(before)
+    listener.listen(BACKLOG)
+    return listener
+
+
+class HttpServer:
+    """One application on one listening socket, in the current event loop."""
+
+    def __init__(self, app: Any, listener: socket.socket) -> None:
+        self._listener = listener
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                server_header=False,
+                timeout_graceful_shutdown=GRACE,
+                timeout_keep_alive=30,
+            )
+        )
+
+    async def run(self) -> None:
+        """Serve until `stop`."""
+        # `serve()` would install signal handlers of its own; two servers in one process need one owner of
+        # them.
+        await self._server._serve(sockets=[self._listener])  # noqa: SLF001
+
+    def stop(self) -> None:
+        """Stop accepting, finish what is under way."""
+        self._server.should_exit = True
