@@ -124,10 +124,10 @@ class TokenEndpoint:
 
 def _refusal(error: SealwrightError) -> tuple[int, list[tuple[bytes, bytes]], dict[str, Any]]:
     if isinstance(error, Unavailable):
-        log.warning("token request failed", extra={"code": error.code, "detail": error.detail})
+        log.warning("token request failed", extra={"facts": {"code": error.code, "detail": error.detail}})
         answer = {"error": "temporarily_unavailable", "error_description": error.public}
         return 503, [*_HEADERS, (b"retry-after", RETRY_AFTER)], answer
-    log.info("token request refused", extra={"code": error.code, "detail": error.detail})
+    log.info("token request refused", extra={"facts": {"code": error.code, "detail": error.detail}})
     headers = list(_HEADERS)
     if error.code == "invalid_client":
         headers.append((b"www-authenticate", b'Basic realm="token endpoint", charset="UTF-8"'))

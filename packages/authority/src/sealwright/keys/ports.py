@@ -38,6 +38,12 @@ class SignerPort(Protocol):
         """Append a statement leaf."""
         ...
 
+    async def sign(
+        self, requests: Sequence[Sequence[Any]], records: Sequence[bytes]
+    ) -> Sequence[tuple[str, int] | dict[str, str]]:
+        """Sign a batch of tokens."""
+        ...
+
 
 class KeyStore(Protocol):
     """Durable key states. Every write is one transaction and is durable when it returns."""

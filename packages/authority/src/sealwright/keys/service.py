@@ -174,7 +174,10 @@ class KeyService:
                     policy.realm, policy.algorithm, use_from, use_until, verify_until
                 )
                 self._store.add(self._key(log_id, announcement, index, KeyState.STAGED, now))
-                log.info("key staged", extra={"realm": policy.realm, "log_id": log_id, "use_from": use_from})
+                log.info(
+                    "key staged",
+                    extra={"facts": {"realm": policy.realm, "log_id": log_id, "use_from": use_from}},
+                )
             case rules.Activate(key):
                 await self._signers[key.log_id].activate(key.kid)
                 for other in self._store.unretired():
@@ -182,7 +185,7 @@ class KeyService:
                     if replaced and other.state is KeyState.ACTIVE:
                         self._store.settle(other.kid, KeyState.VERIFY_ONLY, now)
                 self._store.settle(key.kid, KeyState.ACTIVE, now)
-                log.info("key active", extra={"realm": key.realm, "kid": key.kid})
+                log.info("key active", extra={"facts": {"realm": key.realm, "kid": key.kid}})
             case rules.Settle(key, state):
                 rules.require_forward(key.state, state)
                 await self._settle(key, state, now)
@@ -198,7 +201,7 @@ class KeyService:
         fact = json.dumps({"at": now, "kid": key.kid, "state": state}, sort_keys=True).encode()
         await signer.statement("key-state", hashlib.sha256(fact).hexdigest())
         self._store.settle(key.kid, state, now)
-        log.info("key settled", extra={"realm": key.realm, "kid": key.kid, "state": str(state)})
+        log.info("key settled", extra={"facts": {"realm": key.realm, "kid": key.kid, "state": str(state)}})
 
     def _refresh(self) -> None:
         self._active = {}
@@ -233,7 +236,7 @@ class KeyService:
             self._store.settle(kid, KeyState.REVOKED, now, reason=reason, issued_before=issued_before)
             self._refresh()
             await self._renew_manifest()
-            log.warning("key revoked", extra={"kid": kid, "realm": key.realm, "reason": reason})
+            log.warning("key revoked", extra={"facts": {"kid": kid, "realm": key.realm, "reason": reason}})
         await self.tick()
 
     async def _renew_manifest(self) -> None:

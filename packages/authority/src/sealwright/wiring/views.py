@@ -1,15 +1,14 @@
-"""Lets detection see the ledger and the keys, and the keys room see the admissions. Reads only."""
+"""Lets detection see the ledger and the keys. Reads only."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
-from sealwright.admission.ports import AdmissionStore
 from sealwright.clock import Clock
 from sealwright.config import Config
 from sealwright.detection.model import KeyFacts, KeyStatus, LeafFacts, LedgerSight, Place
-from sealwright.keys.model import Incarnation, Key, KeyState
+from sealwright.keys.model import Key, KeyState
 from sealwright.keys.ports import KeyStore
 from sealwright.ledger.model import KIND_TOKEN, TokenLeaf
 from sealwright.ledger.service import Ledger
@@ -72,31 +71,3 @@ class KeyEyes:
             revoked_at=key.changed_at if revoked else None,
             issued_before=key.issued_before if revoked else None,
         )
-
-
-class Admissions:
-    """`AdmissionPort` of the keys room: the incarnations whose keys are still published."""
-
-    def __init__(self, admissions: AdmissionStore, keys: KeyStore, clock: Clock) -> None:
-        self._admissions = admissions
-        self._keys = keys
-        self._clock = clock
-
-    def incarnations(self) -> Sequence[Incarnation]:
-        """Every admitted incarnation that is open or has published keys, open ones first."""
-        wanted = {admission.log_id for admission in self._admissions.open()}
-        wanted |= {key.log_id for key in self._keys.unretired() if key.published}
-        found = (self._admissions.get(log_id) for log_id in sorted(wanted))
-        incarnations = [
-            Incarnation(
-                log_id=admission.log_id,
-                origin=admission.origin,
-                jwk=admission.jwk,
-                evidence=str(admission.level),
-                admission=admission.statement,
-                live=admission.closed_at is None,
-            )
-            for admission in found
-            if admission is not None
-        ]
-        return sorted(incarnations, key=lambda incarnation: not incarnation.live)

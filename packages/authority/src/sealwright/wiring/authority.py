@@ -1,0 +1,201 @@
+"""Builds the authority from a configuration: stores, rooms, routes. Starts nothing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
+
+from sealwright.clock import Clock
+from sealwright.config import Config
+from sealwright.detection import http as detection_http
+from sealwright.detection.feed import AlarmFeed
+from sealwright.detection.judging import Judging
+from sealwright.detection.metrics import DetectionMetrics
+from sealwright.detection.service import Detector
+from sealwright.detection.sinks import JsonLines
+from sealwright.discovery import http as discovery_http
+from sealwright.discovery.feed import ManifestFeed
+from sealwright.discovery.metadata import RealmView
+from sealwright.issuer.grants import GRANTS
+from sealwright.issuer.http import PATH_SUFFIX, TokenEndpoint
+from sealwright.issuer.model import RealmPolicy
+from sealwright.issuer.ports import SigningPort
+from sealwright.issuer.service import Issuer
+from sealwright.keys.model import KeyPolicy, Manifest
+from sealwright.keys.service import KeyService
+from sealwright.ledger.publisher import Publisher
+from sealwright.ledger.service import Ledger
+from sealwright.store.admission import SqlAdmissionStore
+from sealwright.store.clients import SqlClientStore, SqlReplayStore
+from sealwright.store.db import open_state
+from sealwright.store.detection import SqlAlarmStore, SqlObservationStore, open_detection
+from sealwright.store.keys import SqlKeyStore
+from sealwright.store.ledger import SqlLedgerStore
+from sealwright.wiring.clients import CachedClients, ReporterCredentials
+from sealwright.wiring.signers import SignerManager
+from sealwright.wiring.views import KeyEyes, LedgerEyes
+
+App = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
+
+
+def key_policies(config: Config) -> list[KeyPolicy]:
+    """One policy per realm and algorithm, the realm's preferred algorithm first."""
+    return [
+        KeyPolicy(
+            realm=name,
+            algorithm=algorithm,
+            use=config.keys.use,
+            lead=config.keys.lead,
+            skew=config.keys.skew,
+            max_lifetime=realm.max_lifetime,
+            manifest_life=config.manifest.life,
+        )
+        for name, realm in sorted(config.realms.items())
+        for algorithm in realm.algorithms
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Everything durable."""
+
+    ledger: SqlLedgerStore
+    keys: SqlKeyStore
+    clients: SqlClientStore
+    replay: SqlReplayStore
+    admissions: SqlAdmissionStore
+    observations: SqlObservationStore
+    alarms: SqlAlarmStore
+
+    @classmethod
+    def open(cls, config: Config) -> Stores:
+        """Open the databases of the state directory and make missing tables."""
+        engine = open_state(config.state.path)
+        detection = open_detection(config.state.path)
+        return cls(
+            ledger=SqlLedgerStore(engine),
+            keys=SqlKeyStore(engine),
+            clients=SqlClientStore(engine),
+            replay=SqlReplayStore(engine),
+            admissions=SqlAdmissionStore(engine),
+            observations=SqlObservationStore(detection),
+            alarms=SqlAlarmStore(detection),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """The rooms of one authority process."""
+
+    stores: Stores
+    publisher: Publisher
+    ledger: Ledger
+    keys: KeyService
+    issuer: Issuer
+    signers: SignerManager
+    detector: Detector
+    alarms: AlarmFeed
+    manifests: ManifestFeed
+    clients: CachedClients
+    registry: CollectorRegistry
+
+    @classmethod
+    def build(cls, config: Config, clock: Clock) -> Authority:
+        """Connect every room with what stands behind its ports."""
+        stores = Stores.open(config)
+        publisher = Publisher(stores.ledger, config.state.path / "ledger")
+        ledger = Ledger(stores.ledger, clock, publisher.committed)
+        strict = [name for name, realm in config.realms.items() if realm.strict]
+        keys = KeyService(key_policies(config), stores.keys, stores.admissions, clock, strict)
+        clients = CachedClients(stores.clients, clock)
+        issuer = Issuer(_realms(config), clients, stores.replay, _signing_key(keys), clock)
+        registry = CollectorRegistry()
+        detector, alarms = _detection(config, stores, ledger, clock, registry)
+        manifests = ManifestFeed()
+        keys.on_manifest(_publish_to(manifests))
+        run = config.state.path / "run"
+        signers = SignerManager(run, ledger, stores.ledger, keys, issuer)
+        return cls(
+            stores, publisher, ledger, keys, issuer, signers, detector, alarms, manifests, clients, registry
+        )
+
+    def public_app(self, config: Config, clock: Clock) -> App:
+        """The public routes: the token endpoint below the framework, the rest in it."""
+        views = {
+            name: RealmView(
+                name=name,
+                issuer=config.issuer(name),
+                scopes=realm.scopes,
+                grants=tuple(GRANTS),
+                algorithms=realm.algorithms,
+            )
+            for name, realm in config.realms.items()
+        }
+        state = config.state.path
+        rest = Starlette(
+            routes=[
+                *discovery_http.manifest_routes(self.manifests, state / "trust"),
+                *discovery_http.ledger_routes(self.ledger, state / "ledger", self._revoked),
+                *detection_http.routes(self.detector, ReporterCredentials(self.clients)),
+                *discovery_http.realm_routes(views, self.stores.keys.unretired, clock, config.keys.lead),
+            ]
+        )
+        token = TokenEndpoint(self.issuer)
+
+        async def app(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+            if scope["type"] == "http" and scope["path"].endswith(PATH_SUFFIX):
+                await token(scope, receive, send)
+            else:
+                await rest(scope, receive, send)
+
+        return app
+
+    def _revoked(self, kid: str) -> bool:
+        key = self.stores.keys.get(kid)
+        return key is None or (key.state == "revoked" and key.issued_before is None)
+
+
+def _realms(config: Config) -> dict[str, RealmPolicy]:
+    return {
+        name: RealmPolicy(name, config.issuer(name), realm.default_lifetime, realm.max_lifetime)
+        for name, realm in config.realms.items()
+    }
+
+
+def _signing_key(keys: KeyService) -> Callable[[str], tuple[SigningPort, str]]:
+    def choose(realm: str) -> tuple[SigningPort, str]:
+        signer, key = keys.signing_key(realm)
+        return signer, key.kid
+
+    return choose
+
+
+def _detection(
+    config: Config, stores: Stores, ledger: Ledger, clock: Clock, registry: CollectorRegistry
+) -> tuple[Detector, AlarmFeed]:
+    metrics = DetectionMetrics(registry)
+    judging = Judging(
+        stores.observations,
+        stores.alarms,
+        LedgerEyes(ledger, clock),
+        KeyEyes(stores.keys, config),
+        clock,
+        metrics,
+        [JsonLines(sys.stderr)],
+    )
+    feed = AlarmFeed(stores.alarms)
+    return Detector(judging, feed, metrics), feed
+
+
+def _publish_to(feed: ManifestFeed) -> Callable[[Manifest], None]:
+    def publish(manifest: Manifest) -> None:
+        document = {"root_version": 1, "admission": manifest.admission, "manifest": manifest.jws}
+        feed.publish(manifest.version, msgspec.json.encode(document))
+
+    return publish

@@ -1,0 +1,101 @@
+"""Runs one authority process until it is told to stop.
+
+The process holds no private key: it never opens `trust/*.key`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Coroutine
+from typing import Any
+
+from sealwright.clock import Clock, SystemClock
+from sealwright.config import Config
+from sealwright.errors import SealwrightError
+from sealwright.keys.service import KeyService
+from sealwright.wiring.admin import admin_app
+from sealwright.wiring.authority import Authority
+from sealwright.wiring.servers import HttpServer, bind_tcp, bind_unix
+
+log = logging.getLogger(__name__)
+TICK = 1.0
+"""Seconds between looks at what is due for keys and manifest."""
+
+
+def serve(config: Config) -> None:
+    """Serve the public routes on `config.server` and the admin routes on `run/admin.sock` until SIGTERM or
+    SIGINT.
+
+    Raises:
+        Misconfigured: port in use, state that cannot be served.
+    """
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve(config, SystemClock()))
+
+
+def _loop_factory() -> Any:
+    try:
+        import uvloop
+    except ImportError:  # not on every platform; asyncio's own loop is slower, not different
+        return None
+    return uvloop.new_event_loop
+
+
+async def _serve(config: Config, clock: Clock) -> None:
+    state = config.state.path
+    public_socket = bind_tcp(config.server.host, config.server.port)
+    admin_socket = bind_unix(state / "run" / "admin.sock")
+    authority = Authority.build(config, clock)
+    public = HttpServer(authority.public_app(config, clock), public_socket)
+    admin = HttpServer(admin_app(authority, config, clock), admin_socket)
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    authority.publisher.start()
+    background = [
+        loop.create_task(work, name=name) for name, work in _background(authority, stopping).items()
+    ]
+    servers = [loop.create_task(server.run()) for server in (public, admin)]
+    log.info("authority serving", extra={"facts": {"url": config.server.url}})
+    try:
+        await _until_stopped(stopping, [*background, *servers])
+    finally:
+        public.stop()
+        admin.stop()
+        await asyncio.gather(*servers, return_exceptions=True)
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
+        await asyncio.to_thread(authority.publisher.stop)
+        (state / "run" / "admin.sock").unlink(missing_ok=True)
+    log.info("authority stopped")
+
+
+def _background(authority: Authority, stopping: asyncio.Event) -> dict[str, Coroutine[Any, Any, None]]:
+    return {
+        "signers": authority.signers.run(),
+        "detector": authority.detector.run(),
+        "keys": _tick(authority.keys, stopping),
+    }
+
+
+async def _until_stopped(stopping: asyncio.Event, tasks: list[asyncio.Task[None]]) -> None:
+    """Return when asked to stop; raise when a part ended by itself, so that the supervisor starts us anew."""
+    stop = asyncio.get_running_loop().create_task(stopping.wait())
+    done, _ = await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    if stop not in done:
+        stop.cancel()
+        for task in done:
+            task.result()
+
+
+async def _tick(keys: KeyService, stopping: asyncio.Event) -> None:
+    while not stopping.is_set():
+        try:
+            await keys.tick()
+        except SealwrightError as error:
+            log.warning("keys not up to date", extra={"facts": {"code": error.code, "detail": str(error)}})
+        await asyncio.sleep(TICK)
