@@ -72,7 +72,7 @@ class SignerLink:
 
     async def closed(self) -> None:
         """Return when the connection has ended."""
-        await asyncio.shield(self._connection.closed)
+        await self._connection.wait_gone()
 
     async def close(self) -> None:
         """End the connection."""

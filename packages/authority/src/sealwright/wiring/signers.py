@@ -113,7 +113,7 @@ class SignerManager:
 
     async def _serve(self, entry: SignerEntry) -> None:
         path = self._file.parent.parent / entry.socket
-        connection = await Connection.open(path, loads=msgspec.json.decode, dumps=msgspec.json.encode)
+        connection = await Connection.open(path, (msgspec.json.decode, msgspec.json.encode))
         session = self._sessions[entry.log_id]
 
         def open_log(hello: Hello) -> LogWriter:
