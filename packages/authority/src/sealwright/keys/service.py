@@ -144,6 +144,34 @@ class KeyService:
             changed_at=now,
         )
 
+    async def statement(self, kind: str, digest: str) -> None:
+        """Enter a statement in the log of any live signer.
+
+        Raises:
+            Unavailable: `no_signer`.
+        """
+        signer = next(iter(self._signers.values()), None)
+        if signer is None:
+            raise Unavailable("no_signer", "no signer is connected")
+        await signer.statement(kind, digest)
+
+    def status(self) -> dict[str, Any]:
+        """Figures for the admin surface. Ages in seconds, times in seconds since 1970."""
+        now, keys = self._clock.now(), self._store.unretired()
+        changes = [
+            change
+            for policy in self._policies
+            if (change := rules.next_change([key for key in keys if self._belongs(key, policy)], policy))
+        ]
+        return {
+            "signers": sorted(self._signers),
+            "manifest_version": self._manifest.version if self._manifest else 0,
+            "manifest_expires_at": self._manifest.expires_at if self._manifest else None,
+            "published_keys": sum(key.published for key in keys),
+            "oldest_trusted_age": max((int(now - key.use_from) for key in keys if key.published), default=0),
+            "next_change_at": min(changes, default=None),
+        }
+
     async def tick(self) -> None:
         """Do what is due: stage, activate, settle; renew the manifest when half spent or changed."""
         async with self._lock:

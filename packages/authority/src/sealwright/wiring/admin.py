@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import logging
+import os
 from typing import Any
 
-from prometheus_client import generate_latest
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
+from sealwright.admin import http as admin_http
 from sealwright.clock import Clock
 from sealwright.config import Config
 from sealwright.detection import http as detection_http
@@ -18,24 +15,21 @@ from sealwright.issuer import admin_http as clients_http
 from sealwright.keys import http as keys_http
 from sealwright.wiring.authority import App, Authority
 
-log = logging.getLogger(__name__)
-
 
 def admin_app(authority: Authority, config: Config, clock: Clock) -> App:
-    """Keys, clients, alarms, metrics."""
+    """Status, audit trail, keys, clients, alarms, metrics."""
+    # The socket is the owner's alone, so whoever asks acts as that user.
+    operator = f"operator:uid-{os.getuid()}"
 
     async def audit(action: str, subject: str, details: dict[str, Any]) -> None:
-        log.info("admin", extra={"facts": {"action": action, "subject": subject, "details": details}})
-
-    async def metrics(_request: Request) -> Response:
-        return Response(generate_latest(authority.registry), media_type="text/plain; version=0.0.4")
+        await authority.auditor.audit(operator, action, subject, details)
 
     realms = {name: realm.audiences for name, realm in config.realms.items()}
     return Starlette(
         routes=[
+            *admin_http.routes({"keys": authority.keys}, authority.auditor, authority.registry),
             *keys_http.admin_routes(authority.keys, authority.stores.keys.all, audit, clock),
             *clients_http.admin_routes(authority.stores.clients, realms, audit, authority.clients.forget),
             *detection_http.admin_routes(authority.alarms),
-            Route("/metrics", metrics),
         ]
     )

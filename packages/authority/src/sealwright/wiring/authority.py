@@ -11,10 +11,12 @@ import msgspec
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 
+from sealwright.admin.service import Auditor
 from sealwright.clock import Clock
 from sealwright.config import Config
 from sealwright.detection import http as detection_http
 from sealwright.detection.feed import AlarmFeed
+from sealwright.detection.history import KeyHistory
 from sealwright.detection.judging import Judging
 from sealwright.detection.metrics import DetectionMetrics
 from sealwright.detection.service import Detector
@@ -31,15 +33,16 @@ from sealwright.keys.model import KeyPolicy, Manifest
 from sealwright.keys.service import KeyService
 from sealwright.ledger.publisher import Publisher
 from sealwright.ledger.service import Ledger
+from sealwright.store.admin import SqlAuditStore
 from sealwright.store.admission import SqlAdmissionStore
 from sealwright.store.clients import SqlClientStore, SqlReplayStore
 from sealwright.store.db import open_state
 from sealwright.store.detection import SqlAlarmStore, SqlObservationStore, open_detection
 from sealwright.store.keys import SqlKeyStore
 from sealwright.store.ledger import SqlLedgerStore
+from sealwright.store.sight import SqlLedgerView
 from sealwright.wiring.clients import CachedClients, ReporterCredentials
 from sealwright.wiring.signers import SignerManager
-from sealwright.wiring.views import KeyEyes, LedgerEyes
 
 App = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
 
@@ -72,9 +75,11 @@ class Stores:
     admissions: SqlAdmissionStore
     observations: SqlObservationStore
     alarms: SqlAlarmStore
+    sight: SqlLedgerView
+    audit: SqlAuditStore
 
     @classmethod
-    def open(cls, config: Config) -> Stores:
+    def open(cls, config: Config, clock: Clock) -> Stores:
         """Open the databases of the state directory and make missing tables."""
         engine = open_state(config.state.path)
         detection = open_detection(config.state.path)
@@ -86,6 +91,8 @@ class Stores:
             admissions=SqlAdmissionStore(engine),
             observations=SqlObservationStore(detection),
             alarms=SqlAlarmStore(detection),
+            sight=SqlLedgerView(engine, clock),
+            audit=SqlAuditStore(engine),
         )
 
 
@@ -103,12 +110,13 @@ class Authority:
     alarms: AlarmFeed
     manifests: ManifestFeed
     clients: CachedClients
+    auditor: Auditor
     registry: CollectorRegistry
 
     @classmethod
     def build(cls, config: Config, clock: Clock) -> Authority:
         """Connect every room with what stands behind its ports."""
-        stores = Stores.open(config)
+        stores = Stores.open(config, clock)
         publisher = Publisher(stores.ledger, config.state.path / "ledger")
         ledger = Ledger(stores.ledger, clock, publisher.committed)
         strict = [name for name, realm in config.realms.items() if realm.strict]
@@ -116,13 +124,24 @@ class Authority:
         clients = CachedClients(stores.clients, clock)
         issuer = Issuer(_realms(config), clients, stores.replay, _signing_key(keys), clock)
         registry = CollectorRegistry()
-        detector, alarms = _detection(config, stores, ledger, clock, registry)
+        detector, alarms = _detection(stores, clock, registry)
         manifests = ManifestFeed()
         keys.on_manifest(_publish_to(manifests))
         run = config.state.path / "run"
         signers = SignerManager(run, ledger, stores.ledger, keys, issuer)
         return cls(
-            stores, publisher, ledger, keys, issuer, signers, detector, alarms, manifests, clients, registry
+            stores=stores,
+            publisher=publisher,
+            ledger=ledger,
+            keys=keys,
+            issuer=issuer,
+            signers=signers,
+            detector=detector,
+            alarms=alarms,
+            manifests=manifests,
+            clients=clients,
+            auditor=Auditor(stores.audit, clock, keys),
+            registry=registry,
         )
 
     def public_app(self, config: Config, clock: Clock) -> App:
@@ -176,15 +195,13 @@ def _signing_key(keys: KeyService) -> Callable[[str], tuple[SigningPort, str]]:
     return choose
 
 
-def _detection(
-    config: Config, stores: Stores, ledger: Ledger, clock: Clock, registry: CollectorRegistry
-) -> tuple[Detector, AlarmFeed]:
+def _detection(stores: Stores, clock: Clock, registry: CollectorRegistry) -> tuple[Detector, AlarmFeed]:
     metrics = DetectionMetrics(registry)
     judging = Judging(
         stores.observations,
         stores.alarms,
-        LedgerEyes(ledger, clock),
-        KeyEyes(stores.keys, config),
+        stores.sight,
+        KeyHistory(stores.keys),
         clock,
         metrics,
         [JsonLines(sys.stderr)],
