@@ -4,15 +4,42 @@ Functions of at most 30 statements are ruff's business (PLR0915 in pyproject.tom
 an exception list: a file over budget is split by meaning.
 """
 
+import ast
+import io
 import sys
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
 from repo import ROOT, Finding, report, text_of, tracked_files
 
 FILE_LINES = 400  # physical lines of any Python file: blank lines and comments count
-SIGNER_LINES = 1_500  # physical lines of all Python files of the signer's source
+SIGNER_LINES = 1_500  # lines of code (ADR 0005) that can run in the process that holds keys
 SIGNER_SOURCE = "packages/signer/src/"
+NOT_IN_SIGNER = ("client.py",)  # runs in the authority's process; a test of the signer says it is not loaded
+_NO_CODE = {
+    tokenize.COMMENT,
+    tokenize.NL,
+    tokenize.NEWLINE,
+    tokenize.INDENT,
+    tokenize.DEDENT,
+    tokenize.ENDMARKER,
+}
+
+
+def code_lines(source: str) -> int:
+    """Lines that hold code: neither blank, nor comment, nor docstring."""
+    lines: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type not in _NO_CODE:
+            lines.update(range(token.start[0], token.end[0] + 1))
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if ast.get_docstring(node, clean=False) is not None:
+            first = node.body[0]
+            lines.difference_update(range(first.lineno, (first.end_lineno or first.lineno) + 1))
+    return len(lines)
 
 
 def over_budget(root: Path) -> Iterator[Finding]:
@@ -24,10 +51,10 @@ def over_budget(root: Path) -> Iterator[Finding]:
         lines = len((text_of(root / name) or "").splitlines())
         if lines > FILE_LINES:
             yield Finding(name, 0, f"{lines} lines; a file has at most {FILE_LINES}: split it by meaning")
-        if name.startswith(SIGNER_SOURCE):
-            signer += lines
+        if name.startswith(SIGNER_SOURCE) and not name.endswith(NOT_IN_SIGNER):
+            signer += code_lines(text_of(root / name) or "")
     if signer > SIGNER_LINES:
-        yield Finding(SIGNER_SOURCE, 0, f"{signer} lines; the signer has at most {SIGNER_LINES}")
+        yield Finding(SIGNER_SOURCE, 0, f"{signer} lines of code; the signer has at most {SIGNER_LINES}")
 
 
 def main() -> int:

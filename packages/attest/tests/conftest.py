@@ -11,7 +11,7 @@ _DEFAULT = Path(__file__).resolve().parents[3].parent / "shared" / "vectors"
 
 @pytest.fixture(scope="session")
 def vectors() -> Path:
-    root = Path(os.environ.get("SEALWRIGHT_VECTORS", str(_DEFAULT))) / "attestation"  # noqa: TID251 - test setting
+    root = Path(os.environ.get("SEALWRIGHT_VECTORS", str(_DEFAULT))) / "attestation"
     if not root.is_dir():
         pytest.skip(f"no genuine evidence at {root}: set SEALWRIGHT_VECTORS to the vectors folder")
     return root

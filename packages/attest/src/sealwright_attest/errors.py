@@ -144,7 +144,7 @@ FIXES: dict[Code, str] = {
 }
 
 
-class Refused(Exception):  # noqa: N818 - the design's word for it
+class Refused(Exception):
     """The evidence, or whoever sent it, is at fault.
 
     Attributes:
@@ -160,5 +160,5 @@ class Refused(Exception):  # noqa: N818 - the design's word for it
         self.detail = detail
 
 
-class Misconfigured(Exception):  # noqa: N818 - the design's word for it
+class Misconfigured(Exception):
     """The verifier's own side is at fault: a policy document, an anchor file, an argument."""
