@@ -1,0 +1,141 @@
+"""Reads the files that the command line names, and tells what an endorsement file holds by its first bytes.
+
+It may never follow a name inside a file, and reads no more than the largest genuine evidence.
+"""
+
+import re
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from sealwright_attest.bundle import FORMAT, MAX_BUNDLE, parse_bundle
+from sealwright_attest.crl import parse_crl
+from sealwright_attest.errors import Misconfigured, Refused
+from sealwright_attest.model import Endorsements, Evidence, Kind
+from sealwright_attest.octets import b64
+from sealwright_attest.verifiers.amd_keys import split_cert_table
+from sealwright_attest.x509 import parse_certificate, split_pem
+
+_CRL: Final = re.compile(rb"-----BEGIN X509 CRL-----\s([A-Za-z0-9+/=\s]+?)-----END X509 CRL-----")
+
+
+def read_file(name: str) -> bytes:
+    """Return a file's bytes.
+
+    Raises:
+        Misconfigured: it cannot be read, or is larger than any evidence.
+    """
+    try:
+        with Path(name).open("rb") as file:
+            data = file.read(MAX_BUNDLE + 1)
+    except OSError as err:
+        raise Misconfigured(f"{name}: {err.strerror}") from err
+    if len(data) > MAX_BUNDLE:
+        raise Misconfigured(f"{name}: larger than any evidence")
+    return data
+
+
+def parse_time(text: str) -> datetime:
+    """Return an RFC 3339 time, which must have its zone.
+
+    Raises:
+        Misconfigured: it is something else.
+    """
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as err:
+        raise Misconfigured(f"--now: not a time like 2025-01-01T00:00:00Z: {text}") from err
+    if found.tzinfo is None:
+        raise Misconfigured(f"--now: the time needs its zone, as in 2025-01-01T00:00:00Z: {text}")
+    return found
+
+
+def parse_hex(text: str, option: str) -> bytes:
+    """Return the bytes of a hex option.
+
+    Raises:
+        Misconfigured: it is not hex.
+    """
+    try:
+        return bytes.fromhex(text)
+    except ValueError as err:
+        raise Misconfigured(f"{option}: not hexadecimal: {text}") from err
+
+
+def _der(data: bytes) -> Endorsements:
+    try:
+        parse_certificate(data)
+    except Refused:
+        parse_crl(data)
+        return Endorsements(crls=(data,))
+    return Endorsements(certificates=(data,))
+
+
+def parse_endorsement(unverified_data: bytes) -> Endorsements:
+    """Return what an endorsement file holds: PEM or DER certificates, a CRL, Intel collateral, or AMD's
+    table.
+
+    Raises:
+        Refused: it is none of these.
+    """
+    data = unverified_data
+    if data.lstrip()[:1] == b"{":
+        return Endorsements(collateral=data)
+    crls = tuple(b64("".join(block.decode().split()), "CRL") for block in _CRL.findall(data))
+    if b"-----BEGIN CERTIFICATE-----" in data:
+        return Endorsements(certificates=tuple(split_pem(data)), crls=crls)
+    if crls:
+        return Endorsements(crls=crls)
+    if data[:1] == b"\x30":
+        return _der(data)
+    return Endorsements(certificates=tuple(split_cert_table(data)))
+
+
+def _merge(one: Endorsements, other: Endorsements) -> Endorsements:
+    return Endorsements(
+        one.certificates + other.certificates, one.crls + other.crls, other.collateral or one.collateral
+    )
+
+
+def load_evidence(
+    kind: Kind,
+    name: str,
+    *,
+    endorsements: list[str],
+    event_log: str | None = None,
+    identity_key: str | None = None,
+    release_key: str | None = None,
+) -> Evidence:
+    """Return evidence from the files that the options name; a bundle already carries the rest.
+
+    Raises:
+        Misconfigured: a file or an option is unusable, or the bundle is of another kind than asked for.
+        Refused: an endorsement or bundle cannot be read.
+    """
+    data = read_file(name)
+    evidence = Evidence(kind, data)
+    if data[:1] == b"{" and FORMAT.encode() in data[:400]:
+        evidence = parse_bundle(data)
+        if evidence.kind is not kind:
+            raise Misconfigured(f"{name}: evidence of kind {evidence.kind}, not {kind}")
+    merged = evidence.endorsements
+    for one in endorsements:
+        merged = _merge(merged, parse_endorsement(read_file(one)))
+    evidence = replace(evidence, endorsements=merged)
+    if event_log is not None:
+        evidence = replace(evidence, unverified_event_log=read_file(event_log))
+    if identity_key is not None:
+        evidence = replace(evidence, unverified_identity_key=_spki(identity_key))
+    if release_key is not None:
+        evidence = replace(evidence, unverified_release_key=parse_hex(release_key, "--release-key"))
+    return evidence
+
+
+_PUBLIC: Final = re.compile(rb"-----BEGIN PUBLIC KEY-----\s([A-Za-z0-9+/=\s]+?)-----END PUBLIC KEY-----")
+
+
+def _spki(name: str) -> bytes:
+    data = read_file(name)
+    match = _PUBLIC.search(data)
+    return b64("".join(match[1].decode().split()), "public key") if match else data
