@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     bindparam,
+    cast,
     insert,
     select,
     update,
@@ -143,7 +144,7 @@ class SqlLedgerStore:
     def entries(self, log_id: str, start: int, end: int) -> list[Entry]:
         """Entries with `start <= index < end`, in order."""
         query = (
-            select(leaves.c.idx, leaves.c.leaf, leaves.c.record)
+            select(leaves.c.idx, _LEAF_BYTES, _RECORD_BYTES)
             .join(logs, logs.c.id == leaves.c.log)
             .where(logs.c.log_id == log_id, leaves.c.idx >= start, leaves.c.idx < end)
             .order_by(leaves.c.idx)

@@ -1,0 +1,59 @@
+"""Real logs for tests: leaves under checkpoints signed with a key made here."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import struct
+from collections.abc import Sequence
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from sealwright.ledger.merkle import Frontier
+from sealwright.ledger.model import Batch, Log
+
+
+class Scribe:
+    """Does what a signer does to its log."""
+
+    def __init__(self) -> None:
+        self.key = Ed25519PrivateKey.generate()
+        public = self.key.public_key()
+        spki = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        self.log_id = base64.b32encode(hashlib.sha256(spki).digest()[:10]).decode().lower()
+        self.origin = f"ledger.test/ledger/{self.log_id}"
+        raw = b"\x01" + public.public_bytes_raw()
+        self.key_id = hashlib.sha256(self.origin.encode() + b"\n" + raw).digest()[:4]
+        self.vkey = f"{self.origin}+{self.key_id.hex()}+{base64.b64encode(raw).decode()}"
+        self.frontier = Frontier()
+        self.leaves: list[bytes] = []
+
+    @property
+    def log(self) -> Log:
+        return Log(self.log_id, self.origin, self.vkey, 0, "", None)
+
+    def checkpoint(self) -> str:
+        root = base64.b64encode(self.frontier.root()).decode()
+        text = f"{self.origin}\n{self.frontier.size}\n{root}\n"
+        signature = base64.b64encode(self.key_id + self.key.sign(text.encode())).decode()
+        return f"{text}\n— {self.origin} {signature}\n"
+
+    def batch(self, leaves: Sequence[bytes]) -> Batch:
+        first = self.frontier.size
+        self.frontier.extend(leaves)
+        self.leaves.extend(leaves)
+        return Batch(first, list(leaves), self.checkpoint())
+
+
+def token_leaf(number: int, record: bytes) -> bytes:
+    digest = hashlib.sha256(b"token %d" % number).digest()
+    kid = hashlib.sha256(b"key").digest()
+    times = struct.pack(">QQ", 1_800_000_000 + number, 1_800_000_600 + number)
+    return b"\x01\x01" + digest + kid + times + hashlib.sha256(record).digest()
+
+
+def tokens(count: int, start: int = 0) -> tuple[list[bytes], list[bytes]]:
+    """Leaves and their private records."""
+    records = [b"salt" * 4 + b'{"n":%d}' % number for number in range(start, start + count)]
+    return [token_leaf(start + n, record) for n, record in enumerate(records)], records
