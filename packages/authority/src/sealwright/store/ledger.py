@@ -53,8 +53,11 @@ leaves = Table(
     sqlite_with_rowid=False,
 )
 
+# Whatever somebody wrote into the column by hand is read as the bytes it is, so that `fsck` can name it.
+_LEAF_BYTES = cast(leaves.c.leaf, LargeBinary)
+_RECORD_BYTES = cast(leaves.c.record, LargeBinary)
 _LEAF = (
-    select(leaves.c.leaf)
+    select(_LEAF_BYTES)
     .join(logs, logs.c.id == leaves.c.log)
     .where(logs.c.log_id == bindparam("log_id"), leaves.c.idx == bindparam("idx"))
 )
