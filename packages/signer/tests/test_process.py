@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,3 +94,15 @@ def test_a_policy_that_is_too_wide_does_not_start(policy: dict[str, Any], tmp_pa
         assert running.wait(10) == 78
     assert "max_lifetime" in log.read_text()
     assert json.dumps(policy) not in log.read_text()
+
+
+def test_the_signer_process_does_not_load_the_client() -> None:
+    code = "import sys; sys.path = sys.argv[1:]; import sealwright_signer.__main__; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code, *sys.path], check=True, capture_output=True, text=True
+    ).stdout.split()
+    assert "sealwright_signer.server" in loaded
+    assert "sealwright_signer.client" not in loaded
+    assert not {
+        name for name in loaded if name.split(".")[0] in ("asyncio", "subprocess", "site", "sealwright")
+    }

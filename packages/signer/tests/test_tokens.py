@@ -62,7 +62,7 @@ def require_token(rig: Any, token: str, index: int, request: list[Any]) -> None:
     key = rig.signer.keyring.keys[kid]
     jwk = json.loads(jws.unb64u(key.announcement.split(".")[1]))["jwk"]
     assert jws.thumbprint(jwk) == kid
-    jws.verifier(jws.load_public(jwk), header["alg"])(jws.unb64u(signature), f"{head}.{body}".encode())
+    jws.verifier(jwk, header["alg"])(jws.unb64u(signature), f"{head}.{body}".encode())
     now = int(rig.now[0])
     wanted = {"iss": f"https://id.example/{realm}", "sub": sub, "aud": aud if len(aud) > 1 else aud[0]}
     wanted |= {"client_id": client_id} | ({"scope": scope} if scope else {}) | {"iat": now, "exp": now + ttl}

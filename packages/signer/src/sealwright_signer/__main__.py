@@ -4,6 +4,7 @@ May never read its environment, open a socket of its own, or write a key or a tr
 """
 
 import argparse
+import json
 import os
 import socket
 import sys
@@ -11,9 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
+from sealwright_signer import isolation
 from sealwright_signer.clock import wall
 from sealwright_signer.custody import Custody, for_policy
-from sealwright_signer.policy import parse_policy
+from sealwright_signer.custody.memory import MemoryCustody
+from sealwright_signer.policy import Policy, parse_policy
 from sealwright_signer.protocol import Misconfigured
 from sealwright_signer.server import Server
 from sealwright_signer.signer import Signer
@@ -27,6 +30,19 @@ def _say_where_only(kind: type[BaseException], _: BaseException, trace: Tracebac
         trace = trace.tb_next
     where = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "?"
     sys.stderr.write(f"signer ends: {kind.__name__} at {where}\n")
+
+
+def _rehearse(policy: Policy) -> None:
+    """One life of a throwaway key per algorithm: whatever is imported late is imported now."""
+    signer, start = Signer(policy, MemoryCustody(), wall), int(wall())
+    lanes = {alg: realm for realm in policy.realms.values() for alg in realm.algorithms}
+    for alg, realm in lanes.items():
+        window = {"use_from": start, "use_until": start + 9, "verify_until": start + 9 + realm.max_lifetime}
+        kid = json.loads(signer.make_key(realm=realm.name, alg=alg, **window))["kid"]
+        signer.activate(kid=kid)
+        aud, typ = list(realm.audiences)[:1], realm.token_types[0]
+        signer.sign(requests=[[realm.name, kid, typ, "c", "c", aud, "", 1, "00" * 32, None]])
+        signer.destroy(kid=kid, reason="rehearsal")
 
 
 def main(
@@ -47,7 +63,8 @@ def main(
         sys.stderr.write(f"signer does not start: {error}\n")
         return EX_CONFIG
     listener = socket.socket(fileno=options.listen_fd)
-    Server(listener, Signer(policy, keys, wall)).run()
+    _rehearse(policy)
+    Server(listener, Signer(policy, keys, wall, isolation.seal())).run()
     return 0
 
 

@@ -111,11 +111,7 @@ def command() -> list[str]:
 
 
 def launch(
-    policy: Mapping[str, Any],
-    socket_path: Path,
-    *,
-    log: IO[bytes] | int,
-    program: Sequence[str] | None = None,
+    policy: Mapping[str, Any], socket_path: Path, *, log: IO[Any] | int, program: Sequence[str] | None = None
 ) -> Process:
     """Start a signer that listens on `socket_path`; it serves as soon as it has started.
 
@@ -123,25 +119,16 @@ def launch(
     """
     socket_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     socket_path.unlink(missing_ok=True)
-    policy_fd = os.memfd_create("policy")
-    with socket.socket(socket.AF_UNIX) as listener, os.fdopen(policy_fd, "w+b") as document:
+    with socket.socket(socket.AF_UNIX) as listener, os.fdopen(os.memfd_create("policy"), "w+b") as document:
         listener.bind(str(socket_path))
         socket_path.chmod(0o600)
         listener.listen(16)
         document.write(json.dumps(policy).encode())
         document.seek(0)
-        fds = (listener.fileno(), document.fileno())
-        argv = [*(program or command()), "--listen-fd", str(fds[0]), "--policy-fd", str(fds[1])]
-        popen = subprocess.Popen(
-            argv,
-            pass_fds=fds,
-            env={},
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+        inherited = listener.fileno(), document.fileno()
+        argv = [*(program or command()), "--listen-fd", str(inherited[0]), "--policy-fd", str(inherited[1])]
+        apart = {"env": dict[str, str](), "cwd": "/", "start_new_session": True, "stdin": subprocess.DEVNULL}
+        popen = subprocess.Popen(argv, pass_fds=inherited, stdout=log, stderr=log, **apart)  # type: ignore[call-overload]
     return Process(popen, socket_path)
 
 

@@ -9,7 +9,7 @@ from hashlib import sha256
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from sealwright_signer import jws
-from sealwright_signer.jws import Verifier
+from sealwright_signer.protocol import canonical, encode
 
 _SPKI = bytes.fromhex("302a300506032b6570032100")  # what precedes an Ed25519 key in DER (RFC 8410 section 4)
 
@@ -23,22 +23,19 @@ class Identity:
     """An incarnation's name and signature."""
 
     def __init__(self) -> None:
-        key = Ed25519PrivateKey.generate()
-        public = key.public_key()
-        self.jwk = jws.public_jwk(public)
-        self.kid = jws.thumbprint(self.jwk)
-        self.public = public.public_bytes_raw()
-        self.log_id = log_id_of(self.public)
-        self.verify: Verifier = public.verify
-        self.sign_unchecked = key.sign
+        self._key = Ed25519PrivateKey.generate()
+        public = self._key.public_key()
+        self.jwk, self.public, self._verify = jws.public_jwk(public), public.public_bytes_raw(), public.verify
+        self.kid, self.log_id = jws.thumbprint(self.jwk), log_id_of(self.public)
 
     def sign(self, message: bytes) -> bytes:
         """The signature, verified before it is returned: a faulty Ed25519 signature gives the key away."""
-        signature = self.sign_unchecked(message)
-        self.verify(signature, message)
+        signature = self._key.sign(message)
+        self._verify(signature, message)
         return signature
 
     def document(self, typ: str, payload: object) -> str:
         """A compact JWS over the JSON of `payload`."""
-        signing_input = jws.document_input(self.kid, typ, payload)
+        header = jws.b64u(canonical({"alg": "EdDSA", "kid": self.kid, "typ": typ}))
+        signing_input = f"{header}.{jws.b64u(encode(payload).encode())}"
         return f"{signing_input}.{jws.b64u(self.sign(signing_input.encode()))}"

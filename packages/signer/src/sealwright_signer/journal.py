@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from sealwright_signer.protocol import Code, Refused, canonical, decode, encode
+from sealwright_signer.protocol import Code, Refused, canonical, decode, encode, require
 from sealwright_signer.tree import CompactRange, leaf_hash
 
 MAX_PENDING = 4_096  # leaves
 MAX_PENDING_CHARS = 4 << 20  # of base64, so that all of it fits one frame of `hello`
 TOKEN, KEY_EVENT, STATEMENT = 1, 2, 3
 _TOKEN = struct.Struct(">2B32s32sQQ32s")
-_EVENT_MEMBERS = {"at", "event", "kid", "realm"}
+_MEMBERS = {KEY_EVENT: {"at", "event", "kid", "realm"}, STATEMENT: {"at", "digest", "type"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +32,6 @@ class TokenLeaf:
     record: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class JsonLeaf:
-    """A key event or a statement; `members` as they stand in the leaf."""
-
-    kind: int
-    members: dict[str, Any]
-
-
 def token_leaf(digest: bytes, kid: bytes, iat: int, exp: int, record: bytes) -> bytes:
     """The 114 bytes of a token's leaf."""
     return _TOKEN.pack(1, TOKEN, digest, kid, iat, exp, record)
@@ -50,19 +42,19 @@ def json_leaf(kind: int, **members: object) -> bytes:
     return bytes((1, kind)) + canonical(members)
 
 
-def parse_leaf(unverified: bytes) -> TokenLeaf | JsonLeaf:
-    """What a leaf says; ValueError when it is none, or not in its one form."""
-    if unverified[:2] == bytes((1, TOKEN)) and len(unverified) == _TOKEN.size:
+def parse_leaf(unverified: bytes) -> TokenLeaf | dict[str, Any]:
+    """A token, or the members of a key event or statement; ValueError when it is no leaf."""
+    kind = unverified[1] if unverified[:1] == b"\1" and len(unverified) > 1 else 0
+    if kind == TOKEN and len(unverified) == _TOKEN.size:
         return TokenLeaf(*_TOKEN.unpack(unverified)[2:])
-    if unverified[:2] in (bytes((1, KEY_EVENT)), bytes((1, STATEMENT))):
-        try:
-            members = decode(unverified[2:])
-        except Refused as error:
-            raise ValueError(error.message) from None
-        needed = _EVENT_MEMBERS if unverified[1] == KEY_EVENT else {"at", "digest", "type"}
-        if type(members) is dict and members.keys() >= needed and canonical(members) == unverified[2:]:
-            return JsonLeaf(unverified[1], members)
-    raise ValueError("not a leaf of version 1")
+    try:
+        members = decode(unverified[2:])
+    except Refused as error:
+        raise ValueError(error.message) from None
+    whole = type(members) is dict and members.keys() >= _MEMBERS.get(kind, {"?"})
+    if not whole or canonical(members) != unverified[2:]:
+        raise ValueError("not a leaf of version 1, or not in its one form")
+    return dict(members)
 
 
 def checkpoint_text(origin: str, size: int, root: bytes) -> str:
@@ -103,8 +95,8 @@ class Journal:
 
     def require_room(self, leaves: int = 1) -> None:
         """Refused when too many leaves would wait for acknowledgement."""
-        if len(self._pending) + leaves > MAX_PENDING or self._chars > MAX_PENDING_CHARS:
-            raise Refused(Code.too_many_pending, "acknowledge leaves first")
+        room = len(self._pending) + leaves <= MAX_PENDING and self._chars <= MAX_PENDING_CHARS
+        require(room, Code.too_many_pending, "acknowledge leaves first")
 
     def append(self, leaves: Iterable[bytes]) -> None:
         """Take leaves in and sign the new tree head over everything."""
@@ -129,8 +121,8 @@ class Journal:
 
     def acknowledge(self, size: int) -> None:
         """Everything below `size` is durable and need not be kept."""
-        if not self.acked <= size <= self._returned:
-            raise Refused(Code.bad_request, "size is below what was acknowledged, or above what was returned")
+        possible = self.acked <= size <= self._returned
+        require(possible, Code.bad_request, "less than was acknowledged, or more than was returned")
         done = size - self.acked
         self._chars -= sum(map(len, self._pending[:done]))
         del self._pending[:done]

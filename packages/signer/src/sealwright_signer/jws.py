@@ -6,7 +6,6 @@ Public halves only: may never see, serialise or return a private key.
 import binascii
 import re
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from hashlib import sha256
 from typing import Any
 
@@ -15,32 +14,29 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from sealwright_signer.protocol import Code, Refused, canonical, decode, encode, require
+from sealwright_signer.protocol import Code, Refused, canonical, decode, require
 
-ALGORITHMS = ("ES256", "EdDSA", "RS256", "PS256")
-ECDSA_BYTES = 64
 ES256 = ec.ECDSA(SHA256())
-RSA_PADDING = {"RS256": padding.PKCS1v15(), "PS256": padding.PSS(padding.MGF1(SHA256()), 32)}
-PublicKey = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey
+RSA = {"RS256": padding.PKCS1v15(), "PS256": padding.PSS(padding.MGF1(SHA256()), 32)}
+ALGORITHMS = ("ES256", "EdDSA", *RSA)
 Verifier = Callable[[bytes, bytes], None]  # signature, message; raises InvalidSignature
-_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+_URL_SAFE, _PLAIN = bytes.maketrans(b"+/", b"-_"), str.maketrans("-_", "+/")
+_BASE64URL = re.compile(r"(?:[A-Za-z0-9_-]{4})*(?:[A-Za-z0-9_-]{2,3})?")
 _REQUIRED = {"EC": ("crv", "kty", "x", "y"), "OKP": ("crv", "kty", "x"), "RSA": ("e", "kty", "n")}
-_BASE64URL = re.compile(r"[A-Za-z0-9_-]*")
 
 
 def b64u(data: bytes) -> str:
     """Base64url without padding (RFC 7515 section 2)."""
-    return binascii.b2a_base64(data, newline=False).translate(_URL_SAFE, b"=\n").decode()
+    return binascii.b2a_base64(data, newline=False).translate(_URL_SAFE, b"=").decode()
 
 
 def unb64u(unverified: str) -> bytes:
     """The bytes of canonical base64url text without padding; Refused for any other text."""
-    text = unverified.translate({45: 43, 95: 47}) + "=" * (-len(unverified) % 4)
-    if _BASE64URL.fullmatch(unverified) and len(unverified) % 4 != 1:
-        data = binascii.a2b_base64(text)
-        if b64u(data) == unverified:
-            return data
-    raise Refused(Code.bad_request, "not canonical base64url")
+    data = b""
+    if _BASE64URL.fullmatch(unverified):
+        data = binascii.a2b_base64(unverified.translate(_PLAIN) + "==")
+    require(b64u(data) == unverified, Code.bad_request, "not canonical base64url")
+    return data
 
 
 def ecdsa_raw(der: bytes) -> bytes:
@@ -49,71 +45,55 @@ def ecdsa_raw(der: bytes) -> bytes:
     return der[4:end].lstrip(b"\0").rjust(32, b"\0") + der[end + 2 :].lstrip(b"\0").rjust(32, b"\0")
 
 
-def public_jwk(public: PublicKey) -> dict[str, str]:
+def public_jwk(public: object) -> dict[str, str]:
     """The required members of the JWK, nothing else: what RFC 7638 takes its thumbprint of."""
     if isinstance(public, ec.EllipticCurvePublicKey):
-        numbers = public.public_numbers()
-        x, y = (b64u(n.to_bytes(32, "big")) for n in (numbers.x, numbers.y))
+        point = public.public_numbers()
+        x, y = b64u(point.x.to_bytes(32, "big")), b64u(point.y.to_bytes(32, "big"))
         return {"crv": "P-256", "kty": "EC", "x": x, "y": y}
+    if isinstance(public, rsa.RSAPublicKey):
+        numbers = public.public_numbers()
+        e, n = (b64u(i.to_bytes((i.bit_length() + 7) // 8, "big")) for i in (numbers.e, numbers.n))
+        return {"e": e, "kty": "RSA", "n": n}
     if isinstance(public, ed25519.Ed25519PublicKey):
         return {"crv": "Ed25519", "kty": "OKP", "x": b64u(public.public_bytes_raw())}
-    rsa_numbers = public.public_numbers()
-    e, n = (b64u(i.to_bytes((i.bit_length() + 7) // 8, "big")) for i in (rsa_numbers.e, rsa_numbers.n))
-    return {"e": e, "kty": "RSA", "n": n}
+    raise ValueError("a key of no kind that the signer knows")
 
 
 def thumbprint(jwk: Mapping[str, Any]) -> str:
     """RFC 7638 thumbprint, base64url: of the required members, further ones do not count."""
-    names = _REQUIRED.get(jwk.get("kty", ""), ("kty",))
+    names = _REQUIRED.get(str(jwk.get("kty")), ("kty",))
     return b64u(sha256(canonical({name: jwk.get(name) for name in names})).digest())
 
 
-def verifier(public: PublicKey, algorithm: str) -> Verifier:
-    """What checks a raw JOSE signature under this key."""
-    if isinstance(public, ec.EllipticCurvePublicKey):
-        elliptic = public
-
-        def verify(signature: bytes, message: bytes) -> None:
-            if len(signature) != ECDSA_BYTES:
-                raise InvalidSignature
-            r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
-            elliptic.verify(encode_dss_signature(r, s), message, ES256)
-
-        return verify
-    if isinstance(public, ed25519.Ed25519PublicKey):
-        return public.verify
-    scheme, modulus = RSA_PADDING[algorithm], public
-    return lambda signature, message: modulus.verify(signature, message, scheme, SHA256())
-
-
-def load_public(jwk: Mapping[str, Any]) -> PublicKey:
-    """The key of a JWK in the form of `public_jwk`; ValueError, KeyError or Refused when it is none."""
-    if jwk["kty"] == "OKP" and jwk["crv"] == "Ed25519":
-        return ed25519.Ed25519PublicKey.from_public_bytes(unb64u(jwk["x"]))
-    if jwk["kty"] == "EC" and jwk["crv"] == "P-256":
-        point = b"\4" + unb64u(jwk["x"]) + unb64u(jwk["y"])
-        return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
-    if jwk["kty"] == "RSA":
+def verifier(jwk: Mapping[str, Any], alg: str) -> Verifier:
+    """What checks raw JOSE signatures by a key in the form of `public_jwk`; ValueError when it is no key."""
+    if alg == "EdDSA":
+        return ed25519.Ed25519PublicKey.from_public_bytes(unb64u(jwk["x"])).verify
+    if alg in RSA:
         e, n = (int.from_bytes(unb64u(jwk[name]), "big") for name in "en")
-        return rsa.RSAPublicNumbers(e, n).public_key()
-    raise ValueError("a key of no kind that the signer knows")
+        modulus, scheme = rsa.RSAPublicNumbers(e, n).public_key(), RSA[alg]
+        return lambda signature, message: modulus.verify(signature, message, scheme, SHA256())
+    encoded = b"\4" + unb64u(jwk["x"]) + unb64u(jwk["y"])
+    point = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), encoded)
+
+    def verify(signature: bytes, message: bytes) -> None:
+        r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
+        point.verify(encode_dss_signature(r, s), message, ES256)
+
+    return verify
 
 
-def identity_key(unverified_jwk: object) -> tuple[str, Verifier]:
+def identity_key(unverified_jwk: Any) -> tuple[str, Verifier]:
     """Key id and verifier of an Ed25519 public JWK; Refused for any other."""
-    kid, public = "", None
-    if type(unverified_jwk) is dict and all(type(value) is str for value in unverified_jwk.values()):
-        with suppress(KeyError, ValueError):
-            public, kid = load_public(unverified_jwk), thumbprint(unverified_jwk)
-    if not isinstance(public, ed25519.Ed25519PublicKey) or unverified_jwk.get("kid", kid) != kid:  # type: ignore[attr-defined]
-        raise Refused(Code.bad_request, "an Ed25519 public JWK is needed")
-    return kid, public.verify
-
-
-def document_input(kid: str, typ: str, payload: object) -> str:
-    """The signing input of a document signed by an Ed25519 key."""
-    header = canonical({"alg": "EdDSA", "kid": kid, "typ": typ})
-    return f"{b64u(header)}.{b64u(encode(payload).encode())}"
+    fits = type(unverified_jwk) is dict and type(unverified_jwk.get("x")) is str
+    fits = fits and {**unverified_jwk, "kty": "OKP", "crv": "Ed25519"} == unverified_jwk
+    fits = fits and unverified_jwk.get("kid", kid := thumbprint(unverified_jwk)) == kid
+    require(fits, Code.bad_request, "an Ed25519 public JWK with the right kid or none is needed")
+    try:
+        return kid, verifier(unverified_jwk, "EdDSA")
+    except ValueError:
+        raise Refused(Code.bad_request, "x is no Ed25519 public key") from None
 
 
 def require_document(unverified: str, typ: str, keys: Mapping[str, Verifier], code: Code) -> Any:
@@ -121,11 +101,11 @@ def require_document(unverified: str, typ: str, keys: Mapping[str, Verifier], co
     head, _, rest = unverified.partition(".")
     body, _, signature = rest.partition(".")
     header = decode(unb64u(head))
-    exact = type(header) is dict and header.keys() == {"alg", "kid", "typ"} and header["alg"] == "EdDSA"
-    known = exact and header["typ"] == typ and type(header["kid"]) is str and header["kid"] in keys
+    kid: Any = header.get("kid") if type(header) is dict else None
+    known = header == {"alg": "EdDSA", "kid": kid, "typ": typ} and type(kid) is str and kid in keys
     require(known, code, f"not a JWS of type {typ} by a known key")
     try:
-        keys[header["kid"]](unb64u(signature), f"{head}.{body}".encode())
+        keys[kid](unb64u(signature), f"{head}.{body}".encode())
     except InvalidSignature:
         raise Refused(code, f"the signature of {typ} is wrong") from None
     return decode(unb64u(body))

@@ -19,6 +19,7 @@ STAGED, ACTIVE, DESTROYED = "staged", "active", "destroyed"
 MAX_KEYS = 512  # of all states together; a key leaves the ring at verify_until
 SKEW = 5  # seconds that a clock may run backwards, and that a cold start's use_from may lie back
 ANNOUNCEMENT = "sealwright-key+jwt"
+_WINDOW = ("use_from", "use_until", "verify_until")
 
 
 @dataclass(slots=True)
@@ -54,10 +55,7 @@ class Keyring:
         realm = self._policy.realms.get(wanted["realm"])
         if realm is None:
             raise Refused(Code.unknown_realm, "the policy has no such realm")
-        alg, window = (
-            wanted["alg"],
-            {name: wanted[name] for name in ("use_from", "use_until", "verify_until")},
-        )
+        alg, window = wanted["alg"], {name: wanted[name] for name in _WINDOW}
         require(alg in realm.algorithms, Code.algorithm_not_allowed, "the realm does not sign so")
         self._require_window(realm, alg, now, **window)
         require(len(self.keys) < MAX_KEYS, Code.too_many_pending, "too many keys are not retired yet")
@@ -69,7 +67,7 @@ class Keyring:
         announced |= {"token_types": realm.token_types, "alg": alg, "max_lifetime": realm.max_lifetime}
         announced |= {**window, "incarnation": self._identity.log_id}
         signed = self._identity.document(ANNOUNCEMENT, announced)
-        verify, sign = jws.verifier(jws.load_public(jwk), alg), partial(self._custody.sign, handle)
+        verify, sign = jws.verifier(jwk, alg), partial(self._custody.sign, handle)
         self.keys[kid] = key = Key(realm, alg, kid, raw, signed, index, verify, sign, handle, **window)
         return key, _event(key, "announced", now, announcement=signed)
 
@@ -103,9 +101,7 @@ class Keyring:
     def activate(self, kid: str, now: int) -> Iterator[bytes]:
         """Make a staged key the one that signs, and end the one before it."""
         key = self.require(kid)
-        require(
-            key.state == STAGED, Code.key_not_active, f"only a staged key can be activated, not {key.state}"
-        )
+        require(key.state == STAGED, Code.key_not_active, f"the key is {key.state}, not staged")
         opened = key.use_from <= now < key.use_until
         require(opened, Code.key_outside_window, "the key's window is not open")
         lane = key.realm.name, key.alg

@@ -13,19 +13,14 @@ from sealwright_signer.keyring import ACTIVE, ANNOUNCEMENT, STAGED, Key
 from sealwright_signer.policy import KEY_USE_CEILING, TOKEN_LIFETIME_CEILING, Policy
 from sealwright_signer.protocol import Code, require, require_members, require_texts, shape
 
-ADMISSION = "sealwright-admission+jwt"
+ADMISSION, VERIFY_ONLY = "sealwright-admission+jwt", "verify-only"
 CLOCK_SKEW = 60  # seconds that another machine's clock may be ahead
 MAX_ADMISSION = 8_192  # characters
-VERIFY_ONLY = "verify-only"
 _RANK = {STAGED: 0, ACTIVE: 1, VERIFY_ONLY: 2}
 _EVIDENCE = ("hardware", "virtual-tpm", "simulated", "none")
 _ADMISSION = shape(str="incarnation origin evidence result policy", dict="jwk", int="admitted_at expires_at")
-_ANNOUNCED = shape(
-    str="kid realm issuer alg incarnation",
-    dict="jwk",
-    list="audiences token_types",
-    int="max_lifetime use_from use_until verify_until",
-)
+_ANNOUNCED = shape(str="kid realm issuer alg incarnation", dict="jwk", list="audiences token_types")
+_ANNOUNCED |= shape(int="max_lifetime use_from use_until verify_until")
 _LISTED = shape(str="announcement admission status", int="ledger_index")
 _REVOKED = shape(str="kid reason", int="at", any="issued_before")
 _TOMBSTONE = shape(str="kid reason", int="at")
@@ -36,11 +31,9 @@ class ManifestRules:
     """Judges manifests, and remembers of each that it let pass what a later one may not take back."""
 
     def __init__(self, policy: Policy, own: Mapping[str, Key], log_id: str) -> None:
-        self._policy, self._own, self._log_id = policy, own, log_id
-        self.version = policy.manifest_floor
-        self._ranks = dict[str, int]()
+        self._policy, self._own, self._log_id, self.version = policy, own, log_id, policy.manifest_floor
+        self._ranks, self._buried = dict[str, int](), set[str]()
         self._revoked = dict[str, int]()  # kid to issued_before, 0 for "no token stays valid"
-        self._buried = set[str]()
 
     def payload(self, asked: Members, now: int) -> Members:
         """The manifest's payload; Refused when anything in it is not as it must be."""
@@ -55,19 +48,16 @@ class ManifestRules:
         self._require_consistent(keys, revocations, tombstones)
         strict = require_texts(asked["strict_realms"], "strict_realms")
         require(self._policy.realms.keys() >= set(strict), Code.unknown_realm, "a strict realm is not known")
-        incarnations = [
-            {"id": a["incarnation"], "origin": a["origin"], "jwk": a["jwk"], "evidence": a["evidence"]}
-            for a in admitted.values()
-        ]
-        _distinct("id", incarnations)
+        names = ("origin", "jwk", "evidence")
+        serving = [{"id": a["incarnation"], **{n: a[n] for n in names}} for a in admitted.values()]
+        _distinct("id", serving)
         self.version = asked["version"]
         self._ranks |= {key["kid"]: _RANK[key["status"]] for key in keys}
         self._revoked |= {r["kid"]: r["issued_before"] or 0 for r in revocations}
         self._buried |= _distinct("kid", tombstones)
         times = {"version": self.version, "issued_at": now, "expires_at": now + life}
-        listed = {"keys": keys, "revocations": revocations, "tombstones": tombstones}
-        origin = {"authority": self._policy.authority, "incarnations": incarnations, "strict_realms": strict}
-        return {**times, **listed, **origin}
+        listed = {"keys": keys, "revocations": revocations, "tombstones": tombstones, "incarnations": serving}
+        return {**times, "authority": self._policy.authority, **listed, "strict_realms": strict}
 
     def _admitted(self, unverified: str, now: int) -> Members:
         payload = jws.require_document(unverified, ADMISSION, self._policy.admission_keys, Code.not_admitted)
@@ -75,9 +65,7 @@ class ManifestRules:
         jws.identity_key(admission["jwk"])
         named = admission["incarnation"] == log_id_of(jws.unb64u(admission["jwk"]["x"]))
         require(named, Code.not_admitted, "the admission names another incarnation than its key's")
-        require(
-            admission["evidence"] in _EVIDENCE, Code.not_admitted, "the admission names no evidence level"
-        )
+        require(admission["evidence"] in _EVIDENCE, Code.not_admitted, "no such evidence level")
         current = admission["admitted_at"] - CLOCK_SKEW <= now < admission["expires_at"]
         require(current, Code.not_admitted, "the admission is over, or from the future")
         return admission
@@ -88,64 +76,50 @@ class ManifestRules:
         by = dict([jws.identity_key(admission["jwk"])])
         unverified = jws.require_document(listed["announcement"], ANNOUNCEMENT, by, Code.not_admitted)
         key = require_members(unverified, _ANNOUNCED, "announcement")
-        self._require_scope(key, admission["incarnation"])
+        together = key["kid"] == jws.thumbprint(key["jwk"]) and key["incarnation"] == admission["incarnation"]
+        require(together, Code.not_admitted, "kid, key and incarnation must belong together")
+        self._require_scope(key)
         self._require_status(key, listed, now)
-        if key["incarnation"] == self._log_id:
-            self._require_own(key, listed)
         further = {"status": listed["status"], "ledger_index": listed["ledger_index"]}
         return {**key, **further, "evidence": admission["evidence"]}
+
+    def _require_scope(self, key: Members) -> None:
+        realm = self._policy.realms.get(key["realm"])
+        known = realm is not None and realm.issuer == key["issuer"]
+        require(known, Code.unknown_realm, "the policy has no such realm with this issuer")
+        short = 0 < key["max_lifetime"] <= TOKEN_LIFETIME_CEILING
+        require(short, Code.lifetime_not_allowed, "tokens of this key live too long")
+        use, published = key["use_until"] - key["use_from"], key["verify_until"] - key["use_until"]
+        short = 0 < use <= KEY_USE_CEILING and 0 <= published <= KEY_USE_CEILING
+        require(short, Code.window_not_allowed, "the key's windows are out of order or too long")
 
     def _require_status(self, key: Members, listed: Members, now: int) -> None:
         status, before = listed["status"], self._ranks.get(key["kid"], 0)
         require(_RANK.get(status, -1) >= before, Code.status_not_allowed, "a status never goes back")
-        timely = status == VERIFY_ONLY or now < key["use_until"]
-        timely = timely and (status in (STAGED, VERIFY_ONLY) or now >= key["use_from"])
-        require(timely, Code.status_not_allowed, "the status does not fit the key's window")
         require(now < key["verify_until"], Code.key_outside_window, "the key is over")
+        timely = status == VERIFY_ONLY or now < key["use_until"]
+        timely = timely and (status != ACTIVE or now >= key["use_from"])
+        require(timely, Code.status_not_allowed, "the status does not fit the key's window")
+        if key["incarnation"] == self._log_id:
+            own = self._own.get(key["kid"])
+            facts = own and (own.announcement, own.ledger_index)
+            told = listed["announcement"], listed["ledger_index"]
+            require(own and facts == told, Code.unknown_key, "not announced there by this incarnation")
+            true = status == VERIFY_ONLY or (own and own.sign and _RANK[status] <= _RANK[own.state])
+            require(true, Code.status_not_allowed, "the key is not in this state")
 
-    def _require_own(self, key: Members, listed: Members) -> None:
-        own = self._own.get(key["kid"])
-        if own is None or own.announcement != listed["announcement"]:
-            require(False, Code.unknown_key, "not a key of this incarnation")
-            return
-        status = listed["status"]
-        true = (
-            status == VERIFY_ONLY
-            if own.sign is None
-            else _RANK[status] <= _RANK[own.state] or status == VERIFY_ONLY
-        )
-        require(true, Code.status_not_allowed, f"the key is {own.state}")
-        require(listed["ledger_index"] == own.ledger_index, Code.bad_request, "the announcement is elsewhere")
-
-    def _require_scope(self, key: Members, incarnation: str) -> None:
-        realm = self._policy.realms.get(key["realm"])
-        known = realm is not None and realm.issuer == key["issuer"]
-        require(known, Code.unknown_realm, "the policy has no such realm with this issuer")
-        together = key["kid"] == jws.thumbprint(key["jwk"]) and key["incarnation"] == incarnation
-        require(together, Code.not_admitted, "kid, key and incarnation must belong together")
-        short = 0 < key["max_lifetime"] <= TOKEN_LIFETIME_CEILING
-        require(short, Code.lifetime_not_allowed, "tokens of this key live too long")
-        use_from, use_until, verify_until = key["use_from"], key["use_until"], key["verify_until"]
-        short = use_from < use_until <= use_from + KEY_USE_CEILING
-        short = short and use_until <= verify_until <= use_until + KEY_USE_CEILING
-        require(short, Code.window_not_allowed, "the key's windows are out of order or too long")
-
-    def _require_consistent(
-        self, keys: list[Members], revocations: list[Members], tombstones: list[Members]
-    ) -> None:
-        listed, revoked, buried = (_distinct("kid", entries) for entries in (keys, revocations, tombstones))
-        back = listed & (buried | self._buried)
+    def _require_consistent(self, keys: list[Members], revoked: list[Members], buried: list[Members]) -> None:
+        listed, revocations, tombstones = (_distinct("kid", entries) for entries in (keys, revoked, buried))
+        back = listed & (tombstones | self._buried)
         require(not back, Code.status_not_allowed, "a retired or revoked key never comes back")
-        kept = self._revoked.keys() <= revoked | buried
+        kept = self._revoked.keys() <= revocations | tombstones
         require(kept, Code.status_not_allowed, "a revocation never vanishes")
-        for revocation in revocations:
+        for revocation in revoked:
             kid, before = revocation["kid"], revocation["issued_before"] or 0
-            stronger = before <= self._revoked.get(kid, before) and (before or kid in buried)
-            require(
-                stronger, Code.status_not_allowed, "a revocation is not weakened; undated it buries its key"
-            )
+            stronger = before <= self._revoked.get(kid, before) and (before or kid in tombstones)
+            require(stronger, Code.status_not_allowed, "no revocation is weakened; undated it buries its key")
         over = {key["kid"] for key in keys if key["status"] == VERIFY_ONLY}
-        require(listed & revoked <= over, Code.status_not_allowed, "a revoked key is verify-only")
+        require(listed & revocations <= over, Code.status_not_allowed, "a revoked key is verify-only")
 
 
 def _revocation(unverified: object) -> Members:
@@ -157,6 +131,6 @@ def _revocation(unverified: object) -> Members:
 
 
 def _distinct(name: str, entries: list[Members]) -> set[str]:
-    values = [entry[name] for entry in entries]
-    require(len(set(values)) == len(values), Code.bad_request, f"a {name} occurs twice in a list")
-    return set(values)
+    values = {entry[name] for entry in entries}
+    require(len(values) == len(entries), Code.bad_request, f"a {name} occurs twice in a list")
+    return values

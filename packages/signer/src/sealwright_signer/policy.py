@@ -8,28 +8,16 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from sealwright_signer import jws
-from sealwright_signer.protocol import (
-    Misconfigured,
-    Refused,
-    decode,
-    encode,
-    require_members,
-    require_texts,
-    shape,
-)
+from sealwright_signer import jws, protocol
+from sealwright_signer.protocol import Misconfigured, Refused, encode, require_members, shape
 
-TOKEN_LIFETIME_CEILING = (
-    3_600  # seconds: a stolen token is worth at most this long (issue: capped at one hour)
-)
+TOKEN_LIFETIME_CEILING = 3_600  # seconds: what a stolen token is worth at most
 KEY_USE_CEILING = 14 * 86_400  # seconds from use_from to use_until
 MANIFEST_LIFE_CEILING = 600  # seconds: how long a validator that is cut off may go on
 _POLICY = shape(
-    int="version manifest_floor manifest_max_life rollover_lead key_use_max",
-    str="origin_prefix authority",
-    list="admission_keys",
-    dict="realms custody",
+    int="version manifest_floor manifest_max_life rollover_lead key_use_max", dict="realms custody"
 )
+_POLICY |= shape(str="origin_prefix authority", list="admission_keys")
 _REALM = shape(str="issuer", list="audiences token_types algorithms", int="max_lifetime")
 
 
@@ -63,46 +51,36 @@ class Policy:
     custody: Mapping[str, Any]
 
 
-def _require(holds: object, what: str) -> None:
+def _must(holds: object, what: str) -> None:
     if not holds:
-        raise Misconfigured(what)
+        raise Misconfigured(f"policy: {what}")
 
 
 def _realm(name: str, unverified: object) -> Realm:
-    where = f"realm {name}"
-    members = require_members(unverified, _REALM, where)
-    audiences, token_types, algorithms = (
-        tuple(require_texts(members[m], f"{where}: {m}")) for m in ("audiences", "token_types", "algorithms")
-    )
-    _require(
-        bool(members["issuer"] and audiences and token_types and algorithms), f"{where}: nothing may be empty"
-    )
-    _require(set(algorithms) <= set(jws.ALGORITHMS), f"{where}: algorithms are {', '.join(jws.ALGORITHMS)}")
-    _require(0 < members["max_lifetime"] <= TOKEN_LIFETIME_CEILING, f"{where}: max_lifetime is 1 to 3600 s")
-    listed = {audience: encode(audience) for audience in audiences}
-    opening = '{"iss":' + encode(members["issuer"])
-    return Realm(name, members["issuer"], listed, token_types, members["max_lifetime"], algorithms, opening)
+    realm = require_members(unverified, _REALM, f"realm {name}")
+    for listed in ("audiences", "token_types", "algorithms"):
+        _must(
+            protocol.require_texts(realm[listed], f"{name}: {listed}"), f"{name}: {listed} may not be empty"
+        )
+    _must(name and realm["issuer"], "a realm has a name and an issuer")
+    _must(set(realm["algorithms"]) <= set(jws.ALGORITHMS), f"{name}: algorithms are {jws.ALGORITHMS}")
+    _must(0 < realm["max_lifetime"] <= TOKEN_LIFETIME_CEILING, f"{name}: max_lifetime is 1 to 3600 s")
+    realm["audiences"] = {audience: encode(audience) for audience in realm["audiences"]}
+    return Realm(name=name, opening='{"iss":' + encode(realm["issuer"]), **realm)
 
 
 def parse_policy(unverified: bytes) -> Policy:
     """The policy; Misconfigured with the reason when it is malformed or too wide."""
     try:
-        members = require_members(decode(unverified), _POLICY, "policy")
-        realms = {name: _realm(name, body) for name, body in members["realms"].items()}
-        admission_keys = dict(map(jws.identity_key, members["admission_keys"]))
+        policy = require_members(protocol.decode(unverified), _POLICY, "the document")
+        policy["realms"] = realms = {name: _realm(name, body) for name, body in policy["realms"].items()}
+        policy["admission_keys"] = dict(map(jws.identity_key, policy["admission_keys"]))
     except Refused as error:
         raise Misconfigured(f"policy: {error.message}") from None
-    _require(members["version"] == 1, "policy: version must be 1")
-    prefix = members["origin_prefix"]
-    _require(
-        bool(prefix) and not set(prefix) & set("+ \n\t"), "policy: origin_prefix must fit a note's key name"
-    )
-    _require(
-        0 < members["manifest_max_life"] <= MANIFEST_LIFE_CEILING, "policy: manifest_max_life is 1 to 600 s"
-    )
-    _require(0 < members["key_use_max"] <= KEY_USE_CEILING, "policy: key_use_max is at most 14 days")
-    _require(bool(realms) and all(realms), "policy: a realm with a name is needed")
-    issuers = {realm.issuer for realm in realms.values()}
-    _require(len(issuers) == len(realms), "policy: two realms have one issuer")
-    settled = {"digest": sha256(unverified).hexdigest(), "realms": realms, "admission_keys": admission_keys}
-    return Policy(**{**members, **settled})
+    _must(policy["version"] == 1, "version must be 1")
+    prefix = policy["origin_prefix"]
+    _must(prefix and not set(prefix) & set("+ \n\t"), "origin_prefix must fit the name of a note's key")
+    _must(0 < policy["manifest_max_life"] <= MANIFEST_LIFE_CEILING, "manifest_max_life is 1 to 600 s")
+    _must(0 < policy["key_use_max"] <= KEY_USE_CEILING, "key_use_max is at most 14 days")
+    _must(realms and len({r.issuer for r in realms.values()}) == len(realms), "one issuer for each realm")
+    return Policy(digest=sha256(unverified).hexdigest(), **policy)

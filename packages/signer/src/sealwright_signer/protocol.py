@@ -9,10 +9,7 @@ from enum import StrEnum
 from typing import Any, NoReturn
 
 VERSION = 1
-MAX_FRAME = 8 << 20
 MAX_INT = 1 << 53  # what every JSON reader keeps exactly (RFC 8259 section 6)
-
-
 # Stable reasons of a refusal.
 Code = StrEnum(
     "Code",
@@ -42,8 +39,7 @@ class Misconfigured(Exception):
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
-    if len(members) != len(pairs):
-        raise Refused(Code.bad_request, "a member occurs twice")
+    require(len(members) == len(pairs), Code.bad_request, "a member occurs twice")
     return members
 
 
@@ -52,7 +48,7 @@ def _no_constant(text: str) -> NoReturn:
 
 
 _strict = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant).decode
-_compact = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 _sorted = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False, sort_keys=True).encode
 
 
@@ -62,26 +58,15 @@ def decode(unverified: bytes) -> Any:
         text = unverified.decode()
         value = _strict(text)
         if "\\u" in text:  # an escaped lone surrogate would be no UTF-8 later on
-            _compact(value).encode()
+            encode(value).encode()
     except (ValueError, RecursionError, MemoryError):  # UnicodeDecodeError is a ValueError
         raise Refused(Code.bad_request, "not UTF-8 JSON, or too deep or too large") from None
     return value
 
 
-def encode(value: object) -> str:
-    """JSON without white space, members in the order given."""
-    return _compact(value)
-
-
 def canonical(value: object) -> bytes:
     """JSON without white space, members sorted by code point, UTF-8."""
     return _sorted(value).encode()
-
-
-def frame(text: str) -> bytes:
-    """A message as it goes over the socket."""
-    body = text.encode()
-    return len(body).to_bytes(4, "big") + body
 
 
 def shape(**names: str) -> dict[str, type]:
@@ -90,23 +75,20 @@ def shape(**names: str) -> dict[str, type]:
     return {name: kinds[kind] for kind, listed in names.items() for name in listed.split()}
 
 
-def require_members(unverified: object, shape: Mapping[str, type], where: str) -> dict[str, Any]:
+def require_members(unverified: Any, shape: Mapping[str, type], where: str) -> dict[str, Any]:
     """Exactly the members of `shape`, each of exactly its type; integers in [0, 2^53)."""
-    if type(unverified) is not dict or unverified.keys() != shape.keys():
-        raise Refused(Code.bad_request, f"{where}: members must be exactly {', '.join(shape)}")
+    exact = type(unverified) is dict and unverified.keys() == shape.keys()
+    require(exact, Code.bad_request, f"{where}: members must be exactly {', '.join(shape)}")
     for name, kind in shape.items():
-        value = unverified[name]
-        if kind is not object and type(value) is not kind:
-            raise Refused(Code.bad_request, f"{where}: {name} must be {kind.__name__}")
-        if kind is int and not 0 <= value < MAX_INT:
-            raise Refused(Code.bad_request, f"{where}: {name} is out of range")
-    return unverified
+        value: Any = unverified[name]
+        fits = kind is object or (type(value) is kind and (type(value) is not int or 0 <= value < MAX_INT))
+        require(fits, Code.bad_request, f"{where}: {name} is no {kind.__name__}, or out of range")
+    return dict(unverified)
 
 
-def require_texts(unverified: object, where: str, *, limit: int = 1024) -> list[str]:
+def require_texts(unverified: Any, where: str, *, limit: int = 1024) -> list[str]:
     """A list of distinct non-empty strings of at most `limit` characters."""
-    if type(unverified) is not list or not all(type(t) is str and 0 < len(t) <= limit for t in unverified):
-        raise Refused(Code.bad_request, f"{where}: a list of strings of 1 to {limit} characters is needed")
-    if len(set(unverified)) != len(unverified):
-        raise Refused(Code.bad_request, f"{where}: a string occurs twice")
-    return unverified
+    fits = type(unverified) is list and all(type(t) is str and 0 < len(t) <= limit for t in unverified)
+    require(fits, Code.bad_request, f"{where}: a list of strings of 1 to {limit} characters")
+    require(len(set(unverified)) == len(unverified), Code.bad_request, f"{where}: a string occurs twice")
+    return list(unverified)

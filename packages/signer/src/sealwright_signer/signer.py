@@ -17,8 +17,7 @@ from sealwright_signer import evidence
 from sealwright_signer.custody import Custody
 from sealwright_signer.identity import Identity
 from sealwright_signer.journal import STATEMENT, Journal, json_leaf, token_leaf
-from sealwright_signer.jws import RSA_PADDING as RSA
-from sealwright_signer.jws import b64u
+from sealwright_signer.jws import RSA, b64u
 from sealwright_signer.keyring import SKEW, Key, Keyring
 from sealwright_signer.manifest import ManifestRules
 from sealwright_signer.policy import Policy

@@ -12,12 +12,10 @@ from sealwright_signer.policy import Realm
 from sealwright_signer.protocol import MAX_INT, Code, encode, require, require_texts
 from sealwright_signer.tree import DIGEST
 
-_quoted = json.encoder.encode_basestring  # JSON string, UTF-8 left as it is; C where there is C
-# realm, kid, typ, client_id, sub, aud, scope, ttl, record, extra
-_SHAPE = (str, str, str, str, str, list, str, int, str)
+_quoted = json.encoder.encode_basestring  # a JSON string, UTF-8 left as it is; C where there is C
+_SHAPE = (str, str, str, str, str, list, str, int, str)  # as `claims` unpacks them, without the last
 _SHAPES = {(*_SHAPE, dict), (*_SHAPE, type(None))}
-MAX_TEXT = 1_024
-MAX_SCOPE = 4_096
+MAX_TEXT, MAX_SCOPE = 1_024, 4_096  # characters
 MAX_LISTED = 16
 
 
@@ -28,27 +26,20 @@ def require_shape(unverified: Any) -> list[Any]:
     return unverified  # type: ignore[no-any-return]
 
 
-def claims(realm: Realm, unverified: list[Any]) -> tuple[str, str, bytes]:
+def claims(realm: Realm, request: list[Any]) -> tuple[str, str, bytes]:
     """JSON of the claims before and after the signer's own (iat, exp, jti), and the record's digest."""
-    _, _, typ, client_id, sub, aud, scope, ttl, record, extra = unverified
+    _realm, _kid, typ, client_id, sub, aud, scope, ttl, record, extra = request
     sized = 0 < len(client_id) <= MAX_TEXT and 0 < len(sub) <= MAX_TEXT and len(scope) <= MAX_SCOPE
     require(sized, Code.bad_request, "client_id, sub or scope is empty or too long")
     require(typ in realm.token_types, Code.type_not_allowed, "the realm does not issue this type")
-    require(
-        0 < ttl <= realm.max_lifetime,
-        Code.lifetime_not_allowed,
-        "the realm issues for less, and for some time",
-    )
+    require(0 < ttl <= realm.max_lifetime, Code.lifetime_not_allowed, "the realm does not issue for so long")
     try:
         digest = binascii.unhexlify(record)
     except ValueError:
         digest = b""
     require(len(digest) == DIGEST, Code.bad_request, "record must be 64 hexadecimal digits")
-    head = (
-        f'{realm.opening},"sub":{_quoted(sub)},"aud":{_audience(realm, aud)},"client_id":{_quoted(client_id)}'
-    )
-    if scope:
-        head = f'{head},"scope":{_quoted(scope)}'
+    audience, scoped = _audience(realm, aud), f',"scope":{_quoted(scope)}' if scope else ""
+    head = f'{realm.opening},"sub":{_quoted(sub)},"aud":{audience},"client_id":{_quoted(client_id)}{scoped}'
     return head, _further(extra) if extra else "}", digest
 
 
@@ -77,14 +68,12 @@ def _one_of(*names: str) -> Callable[[object], bool]:
     return lambda value: type(value) is dict and any([*value] == [n] and _text(value[n]) for n in names)
 
 
-_FURTHER: dict[str, Callable[[object], bool]] = {  # in the order in which they stand in the token
+_FURTHER: dict[str, Callable[[object], bool]] = {
     "auth_time": _time,
     "acr": _text,
     "amr": _texts,
-    "cnf": _one_of("jkt", "x5t#S256"),
-    "parent": _text,
-    "act": _one_of("sub"),
-}
+}  # in the order of the token
+_FURTHER |= {"cnf": _one_of("jkt", "x5t#S256"), "parent": _text, "act": _one_of("sub")}
 
 
 def _further(unverified: dict[str, Any]) -> str:

@@ -37,7 +37,7 @@ class MemoryCustody:
             self._keys[handle] = key.sign, jws.public_jwk(key.public_key())
         else:
             key = rsa.generate_private_key(public_exponent=65537, key_size=RSA_BITS)
-            sign = partial(_rsa, key.sign, jws.RSA_PADDING[alg])
+            sign = partial(_rsa, key.sign, jws.RSA[alg])
             self._keys[handle] = sign, jws.public_jwk(key.public_key())
         return handle
 
