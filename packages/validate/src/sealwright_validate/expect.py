@@ -1,0 +1,68 @@
+"""What the relying party expects of a token: whom it is for, from which realm, of which type.
+
+May never be empty: a relying party that does not say whom a token must be for is misconfigured.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from sealwright_validate.errors import Misconfigured
+from sealwright_validate.keyset import Evidence
+
+ACCESS_TOKEN: Final = "at+jwt"  # noqa: S105 - a media type (RFC 9068 §2.1)
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Expect:
+    """The relying party's side of the check.
+
+    `audience` is what this service is called in `aud`; with several, one of them must be named. `realm` is
+    the realm (of a Sealwright) whose tokens are accepted, one or several. `token_types` are values of the
+    header's `typ`; `scopes` must all be present. `evidence` is how well the private key must be protected at
+    least. Raises Misconfigured for an empty or senseless expectation.
+    """
+
+    audiences: frozenset[str]
+    realms: frozenset[str]
+    token_types: frozenset[str]
+    scopes: frozenset[str]
+    evidence: Evidence
+
+    def __init__(
+        self,
+        *,
+        audience: str | Iterable[str],
+        realm: str | Iterable[str] = (),
+        token_types: str | Iterable[str] = ACCESS_TOKEN,
+        scopes: str | Iterable[str] = (),
+        evidence: Evidence | str = Evidence.NONE,
+    ) -> None:
+        try:
+            level = Evidence(evidence)
+        except ValueError:
+            raise Misconfigured(f"there is no evidence level {evidence!r}") from None
+        for name, given in (
+            ("audiences", _names(audience, "audience")),
+            ("realms", _names(realm, "realm")),
+            ("token_types", frozenset(map(media_type, _names(token_types, "token_types")))),
+            ("scopes", _names(scopes, "scopes")),
+            ("evidence", level),
+        ):
+            object.__setattr__(self, name, given)
+        if not self.audiences:
+            raise Misconfigured("an expectation without an audience would accept tokens meant for anyone")
+        if not self.token_types:
+            raise Misconfigured("an expectation without token types would accept tokens of any kind")
+
+
+def media_type(typ: str) -> str:
+    """A `typ` in its short, lower-case form (RFC 7515 §4.1.9)."""
+    return typ.lower().removeprefix("application/")
+
+
+def _names(given: str | Iterable[str], what: str) -> frozenset[str]:
+    names = frozenset((given,) if isinstance(given, str) else given)
+    if not all(isinstance(name, str) and name and not name.isspace() for name in names):
+        raise Misconfigured(f"{what} must hold non-empty texts")
+    return names

@@ -1,0 +1,261 @@
+"""The validator: one call that returns a verified token or raises Refused.
+
+It runs the steps of steps.py over what a Trust holds, asks for an unknown key once, asks the ledger in strict
+mode, notes an observation, and remembers verified signatures. May never have an option that leaves a check
+out: modes add checks, they remove none.
+"""
+
+import asyncio
+from collections.abc import Callable, Generator
+from enum import StrEnum, unique
+from hashlib import sha256
+from typing import Any, Final
+
+from sealwright_validate.cache import DEFAULT_SIZE, Entry, TokenCache
+from sealwright_validate.encoding import read_only
+from sealwright_validate.errors import Misconfigured, Reason, Refused
+from sealwright_validate.expect import Expect
+from sealwright_validate.health import Health, health_of
+from sealwright_validate.keyset import Held, KeySnapshot
+from sealwright_validate.ledger_check import LedgerCheck
+from sealwright_validate.observe import Observation, Observer
+from sealwright_validate.report import Report
+from sealwright_validate.steps import MAX_SKEW, SIGNATURE_STEPS, TRUST_STEPS, Case
+from sealwright_validate.token import MAX_TOKEN_BYTES, VerifiedToken
+from sealwright_validate.trust import Trust
+
+FIRST_KEYS_WAIT: Final = 5.0  # seconds that the first validation may wait for the first publication
+UNKNOWN_KEY_WAIT: Final = 2.0  # seconds that a validation may wait for a key that it does not know yet
+
+
+@unique
+class Mode(StrEnum):
+    """`async`: accept at once, report, and let the authority raise the alarm. `strict`: ask the ledger
+    first.
+    """
+
+    ASYNC = "async"
+    STRICT = "strict"
+
+
+Blocking = Callable[[], None]
+
+
+class Validator:
+    """Validates tokens against one Trust. Create one for a process and share it: it is safe in threads and
+    forks.
+
+    `mode` is `async` or `strict`. `report` says where observations go. `skew` is how far clocks may differ,
+    in seconds, 60 at the most. `cache_size` bounds the number of remembered tokens. Raises Misconfigured.
+    """
+
+    def __init__(
+        self,
+        *,
+        trust: Trust,
+        mode: Mode | str = Mode.ASYNC,
+        report: Report | None = None,
+        skew: float = 5.0,
+        cache_size: int = DEFAULT_SIZE,
+    ) -> None:
+        if not 0 <= skew <= MAX_SKEW:
+            raise Misconfigured(f"a skew of {skew} s: between 0 and {MAX_SKEW} s are allowed")
+        if cache_size < 1:
+            raise Misconfigured("the cache needs room for one token at least")
+        try:
+            self.mode: Final = Mode(mode)
+        except ValueError:
+            raise Misconfigured(f"mode {mode!r}: async or strict") from None
+        self.trust: Final = trust
+        self._skew = skew
+        self._cache = TokenCache(cache_size)
+        self._wall = trust.clock.wall
+        self._monotonic = trust.clock.monotonic
+        self._ledger = LedgerCheck(trust.url, clock=trust.clock) if trust.has_ledger else None
+        if self._ledger is None and self.mode is Mode.STRICT:
+            raise Misconfigured("strict mode needs a Sealwright: other issuers keep no ledger")
+        self._observer: Observer | None = None
+        if report is not None:
+            self._observer = report.observer(trust, mode=self.mode.value, describe=self._describe)
+
+    def start(self) -> None:
+        """Fetch keys now rather than with the first token; returns when they are there or a first try
+        failed.
+        """
+        self.trust.wait_ready(FIRST_KEYS_WAIT)
+        if self._observer is not None:
+            self._observer.start()
+
+    def close(self) -> None:
+        """Stop the background threads; observations that wait are sent or spooled first."""
+        if self._observer is not None:
+            self._observer.close()
+        if self._ledger is not None:
+            self._ledger.close()
+        self.trust.close()
+
+    def health(self) -> Health:
+        """What this validator knows and has done, for a health check or a metric."""
+        return health_of(self.trust, self.mode.value, len(self._cache), self._observer)
+
+    def validate(self, token: str, expect: Expect) -> VerifiedToken:
+        """The verified token; raises Refused with one reason. May wait for keys or, in strict mode, for the
+        ledger.
+        """
+        name = _name(token)
+        seen = self._remembered(name, expect)
+        if seen is not None:
+            return seen
+        work = self._work(name, token, expect)
+        try:
+            blocking = next(work)
+            while True:
+                blocking = _carry_on(work, _outcome(blocking))
+        except StopIteration as done:
+            verified: VerifiedToken = done.value
+            return verified
+
+    async def validate_async(self, token: str, expect: Expect) -> VerifiedToken:
+        """The same for an event loop: whatever would wait is done in a thread."""
+        name = _name(token)
+        seen = self._remembered(name, expect)
+        if seen is not None:
+            return seen
+        work = self._work(name, token, expect)
+        try:
+            blocking = next(work)
+            while True:
+                blocking = _carry_on(work, await asyncio.to_thread(_outcome, blocking))
+        except StopIteration as done:
+            verified: VerifiedToken = done.value
+            return verified
+
+    def _remembered(self, name: bytes, expect: Expect) -> VerifiedToken | None:
+        """The answer of an earlier call, if nothing that it rested on has changed since."""
+        entry = self._cache.get(name)
+        held = self.trust.held
+        if entry is None or held is None or entry.snapshot is not held.snapshot or entry.expect is not expect:
+            return None
+        now = self._wall()
+        if not entry.since <= now < entry.until or not held.is_fresh(now, self._monotonic()):
+            return None
+        return None if self._must_ask(held.snapshot, entry.verified) else entry.verified
+
+    def _must_ask(self, snapshot: KeySnapshot, verified: VerifiedToken) -> bool:
+        return self.mode is Mode.STRICT or verified.key.realm in snapshot.strict_realms
+
+    def _work(self, name: bytes, token: str, expect: Expect) -> Generator[Blocking, None, VerifiedToken]:
+        """Decides; yields what may wait, so that one text serves threads and event loops."""
+        held = self.trust.held
+        if held is None:
+            yield self._wait_for_first_keys
+            held = self._require_keys()
+        case = self._case(token, expect, held)
+        entry = self._cache.get(name)
+        try:
+            if entry is None or not self._recall(case, entry):
+                try:
+                    _run(SIGNATURE_STEPS, case)
+                except Refused as refusal:
+                    if refusal.reason is not Reason.UNKNOWN_KEY or not self.trust.may_learn(case.header.kid):
+                        raise
+                    kid = case.header.kid
+                    yield lambda: self.trust.learn(kid, UNKNOWN_KEY_WAIT)
+                    case = self._case(token, expect, self._require_keys())
+                    _run(SIGNATURE_STEPS, case)
+            _run(TRUST_STEPS, case)
+            verified = VerifiedToken(read_only(case.claims), case.key, case.digest.hex(), case.header.typ)
+            if self._must_ask(case.snapshot, verified):
+                yield lambda: self._ask(verified)
+        except Refused as refusal:
+            self._cache.drop(name)
+            self._note(case, self._blame(refusal))
+            raise self._blame(refusal) from None
+        self._cache.put(name, Entry(verified, case.header, case.snapshot, expect, self._skew))
+        if entry is None:
+            self._note(case, None)
+        return verified
+
+    def _case(self, token: str, expect: Expect, held: Held) -> Case:
+        if not isinstance(expect, Expect):
+            raise Misconfigured("say what is expected: Expect(audience=…)")
+        now = self._wall()
+        return Case(
+            token,
+            expect,
+            held.snapshot,
+            now=now,
+            skew=self._skew,
+            fresh=held.is_fresh(now, self._monotonic()),
+        )
+
+    def _recall(self, case: Case, entry: Entry) -> bool:
+        """Take over what a verified signature established, if the key is still published as the same key."""
+        key = case.snapshot.keys.get(entry.verified.kid)
+        if key is None or key.thumbprint != entry.verified.key.thumbprint:
+            return False
+        case.key, case.header, case.claims = key, entry.header, entry.verified.claims
+        case.digest, case.signature_valid = bytes.fromhex(entry.verified.digest), True
+        return True
+
+    def _wait_for_first_keys(self) -> None:
+        self.trust.wait_ready(FIRST_KEYS_WAIT)
+
+    def _require_keys(self) -> Held:
+        held = self.trust.held
+        if held is None:
+            raise self._blame(Refused(Reason.KEYS_UNAVAILABLE, "no publication has been verified yet"))
+        return held
+
+    def _blame(self, refusal: Refused) -> Refused:
+        """A rollback is named as what it is when it is the cause of a publication being missing or stale."""
+        if refusal.reason in (Reason.MANIFEST_STALE, Reason.KEYS_UNAVAILABLE):
+            cause = self.trust.last_refusal
+            if cause is not None and cause.reason is Reason.MANIFEST_ROLLED_BACK:
+                return Refused(cause.reason, f"{refusal.detail}; {cause.detail}")
+        return refusal
+
+    def _ask(self, verified: VerifiedToken) -> None:
+        if self._ledger is None:
+            raise Refused(Reason.LEDGER_UNAVAILABLE, "this trust has no ledger")
+        jti: Any = verified.claims.get("jti")
+        self._ledger.require_issued(jti if isinstance(jti, str) else "", verified.digest, verified.kid)
+
+    def _note(self, case: Case, refusal: Refused | None) -> None:
+        if self._observer is None or not case.digest:
+            return
+        verdict = "accepted" if refusal is None else refusal.reason.value
+        claims = case.claims if case.signature_valid else {}
+        self._observer.note(
+            Observation(case.now, verdict, case.signature_valid, case.digest, case.header.kid, claims)
+        )
+
+    def _describe(self) -> dict[str, Any]:
+        held = self.trust.held
+        age = self._monotonic() - held.received_at if held else None
+        return {"manifest_version": held.snapshot.version if held else 0, "manifest_age": age}
+
+
+def _run(steps: tuple[Callable[[Case], None], ...], case: Case) -> None:
+    for step in steps:
+        step(case)
+
+
+def _name(token: str) -> bytes:
+    """What the cache calls a token; texts that can be no token share a name under which nothing is kept."""
+    if type(token) is str and len(token) <= MAX_TOKEN_BYTES and token.isascii():
+        return sha256(token.encode("ascii")).digest()
+    return b""
+
+
+def _outcome(blocking: Blocking) -> Refused | None:
+    """Do what may wait. A refusal is a value here, since it must cross from a thread into the generator."""
+    try:
+        blocking()
+    except Refused as refusal:
+        return refusal
+    return None
+
+
+def _carry_on(work: Generator[Blocking, None, VerifiedToken], outcome: Refused | None) -> Blocking:
+    return next(work) if outcome is None else work.throw(outcome)
