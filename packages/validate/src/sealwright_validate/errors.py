@@ -118,7 +118,7 @@ PUBLIC_SENTENCES: Final[Mapping[Reason, str]] = MappingProxyType(
 )
 
 
-class Refused(Exception):  # noqa: N818 - the house's word: the caller was refused, nothing failed
+class Refused(Exception):
     """The input was refused.
 
     `reason` is stable, `public` may be shown to the caller, `detail` is for the log only: it may quote
@@ -136,9 +136,9 @@ class Refused(Exception):  # noqa: N818 - the house's word: the caller was refus
         return PUBLIC_SENTENCES[self.reason]
 
 
-class Unavailable(Exception):  # noqa: N818 - the house's word
+class Unavailable(Exception):
     """Something this side depends on did not answer in time or answered wrongly; trying again may help."""
 
 
-class Misconfigured(Exception):  # noqa: N818 - the house's word
+class Misconfigured(Exception):
     """The program that uses this package asked for something that must not be; found at start."""
