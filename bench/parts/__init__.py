@@ -5,6 +5,6 @@ on another.
 """
 
 from harness.model import Part
-from parts import issue
+from parts import growth, issue, signer
 
-PARTS: tuple[Part, ...] = (issue.PART,)
+PARTS: tuple[Part, ...] = (issue.PART, signer.PART, growth.PART)
