@@ -62,7 +62,9 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """One stretch of load: rates per second, latencies in milliseconds, CPU in cores per role."""
+    """One stretch of load: rates per second, latencies in milliseconds, CPU in cores and RAM at the end
+    per role.
+    """
 
     requests: int
     seconds: float
@@ -70,6 +72,7 @@ class Load:
     p99: float
     cores: dict[str, float]
     samples: int
+    memory: dict[str, procfs.Memory]
 
     @property
     def rate(self) -> float:
@@ -156,6 +159,17 @@ def require_valid(target: Target, tokens: list[str]) -> None:
         raise WrongAnswer(f"{len(tokens)} tokens, {len(seen)} different jti")
 
 
+def memory(target: Target) -> dict[str, procfs.Memory]:
+    """What the server's processes hold in RAM now, by role."""
+    held: dict[str, procfs.Memory] = {}
+    for pid in procfs.family(target.root):
+        if (found := procfs.memory(pid)) is not None:
+            before = held.get(target.role(pid), procfs.Memory(0, 0))
+            pss = None if found.pss is None or before.pss is None else before.pss + found.pss
+            held[target.role(pid)] = procfs.Memory(before.rss + found.rss, pss)
+    return held
+
+
 def measure(target: Target, seconds: int) -> Load:
     """Load the server for this long; sampled answers are fetched meanwhile and checked afterwards."""
     ended = threading.Event()
@@ -175,6 +189,7 @@ def measure(target: Target, seconds: int) -> Load:
     sampler.start()
     found = drive(target, seconds)
     after, wall = procfs.cpu_seconds(family), time.monotonic() - started
+    held = memory(target)
     ended.set()
     sampler.join()
     if failures:
@@ -190,4 +205,5 @@ def measure(target: Target, seconds: int) -> Load:
         found["p99"] / 1e3,
         cores,
         len(tokens),
+        held,
     )

@@ -5,6 +5,6 @@ on another.
 """
 
 from harness.model import Part
-from parts import growth, issue, signer
+from parts import growth, issue, signer, validate
 
-PARTS: tuple[Part, ...] = (issue.PART, signer.PART, growth.PART)
+PARTS: tuple[Part, ...] = (issue.PART, validate.PART, signer.PART, growth.PART)
