@@ -1,0 +1,91 @@
+"""Every detection finds its true positive and leaves its near miss alone; a quiet world is quiet."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("ibis", reason="THE EXTRA `detect` IS ABSENT: install sealwright[detect]")
+
+from sealwright.detection.catalogue.entries import BY_CODE, CATALOGUE
+from sealwright.detection.catalogue.examples import EXAMPLES
+from sealwright.detection.catalogue.expressions import EXPRESSIONS
+from sealwright.detection.catalogue.model import TABLES, Row
+from sealwright.detection.catalogue.world import World, quiet_params
+from sealwright.detection.engine import DuckEngine, findings, write_segment
+from sealwright.detection.model import Code
+
+Found = Callable[[World], list[Row]]
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[DuckEngine]:
+    """One engine for all: connecting costs more than any of the queries."""
+    opened = DuckEngine(Path("no lake yet"))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def found(tmp_path: Path, engine: DuckEngine) -> Callable[..., list[Row]]:
+    def run(world: World, *codes: str) -> list[Row]:
+        for table, rows in world.finish().rows.items():
+            if rows:
+                write_segment(tmp_path, table, "1", rows)
+        engine.lake = tmp_path
+        return list(findings(engine.tables(), quiet_params(), codes or None))
+
+    return run
+
+
+def test_a_quiet_world_is_quiet(found: Callable[..., list[Row]]) -> None:
+    assert found(World()) == []
+
+
+def test_the_catalogue_has_an_expression_and_an_example_for_each_detection_and_nothing_else() -> None:
+    assert len(CATALOGUE) == len(BY_CODE) >= 20
+    assert set(BY_CODE) == set(EXPRESSIONS) == set(EXAMPLES)
+
+
+def test_every_alarm_of_the_stream_is_in_the_catalogue() -> None:
+    assert {code.value for code in Code} - set(BY_CODE) == {"detection_stalled"}
+
+
+@pytest.mark.parametrize("code", EXAMPLES)
+def test_the_true_positive_is_found(code: str, found: Callable[..., list[Row]]) -> None:
+    world = World()
+    EXAMPLES[code].positive(world)
+    rows = found(world, code)
+    assert [row.code for row in rows] == [code]
+    assert rows[0].subject
+    assert rows[0].count >= 1
+
+
+@pytest.mark.parametrize("code", EXAMPLES)
+def test_the_near_miss_is_left_alone(code: str, found: Callable[..., list[Row]]) -> None:
+    world = World()
+    EXAMPLES[code].near_miss(world)
+    assert found(world, code) == []
+
+
+def test_what_was_found_before_is_history_now(found: Callable[..., list[Row]], tmp_path: Path) -> None:
+    """Findings are about what arrived since the last run, whatever lies in the lake."""
+    world = World()
+    EXAMPLES["never_issued"].positive(world)
+    world.rows["observed"][-1]["received_at"] = quiet_params().since - 0.001
+    assert found(world, "never_issued") == []
+
+
+def test_every_description_says_what_it_means_and_what_to_do() -> None:
+    for detection in CATALOGUE:
+        assert detection.means.endswith(".")
+        assert detection.do.endswith(".")
+        assert detection.attack
+        assert all(technique.startswith("T") for technique in detection.attack)
+        assert 0 < detection.confidence <= 100
+
+
+def test_the_quiet_world_fills_every_table_that_detections_read() -> None:
+    world = World().finish()
+    empty = {name for name in TABLES if not world.rows[name]}
+    assert empty == {"revocations", "changes"}
