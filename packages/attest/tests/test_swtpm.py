@@ -118,8 +118,8 @@ class SoftwareTpm:
         try:
             self.run("tpm2_policysecret", "-S", "s.ctx", "-c", "e")
             self.tool(
-                "activatecredential", "-c", f"{key}.ctx", "-C", "ek.ctx", "-i", "cred.blob", "-o", "answer.bin",
-                "-P", "session:s.ctx",
+                "activatecredential", "-c", f"{key}.ctx", "-C", "ek.ctx", "-i", "cred.blob",
+                "-o", "answer.bin", "-P", "session:s.ctx",
             )  # fmt: skip
         finally:
             self.run("tpm2_flushcontext", "s.ctx")
