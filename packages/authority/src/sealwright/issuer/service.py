@@ -19,7 +19,7 @@ from sealwright.issuer.authentication.assertion import AssertionContext
 from sealwright.issuer.grants import GRANTS
 from sealwright.issuer.model import Grant, RealmPolicy, Signed, SignRequest, TokenRequest
 from sealwright.issuer.ports import ClientLookup, ReplayStore, SigningPort
-from sealwright.issuer.queue import SignQueue
+from sealwright.issuer.queue import SignQueue, Validate
 
 SALT_BYTES = 16
 TOKEN_TYPE = "at+jwt"  # noqa: S105 - RFC 9068 §2.1
@@ -53,12 +53,14 @@ class Issuer:
         clients: ClientLookup,
         replay: ReplayStore,
         signing_key: SigningKey,
+        validate: Validate,
         clock: Clock,
     ) -> None:
         self._realms = realms
         self._clients = clients
         self._replay = replay
         self._signing_key = signing_key
+        self._validate = validate
         self._clock = clock
         self._queues: dict[str, SignQueue] = {}
 
@@ -111,7 +113,7 @@ class Issuer:
         )
         queue = self._queues.get(signer.log_id)
         if queue is None:
-            queue = self._queues[signer.log_id] = SignQueue(signer)
+            queue = self._queues[signer.log_id] = SignQueue(signer, self._validate)
         return await queue.submit(typed, record)
 
     def forget_signer(self, log_id: str) -> None:

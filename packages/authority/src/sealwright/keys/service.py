@@ -58,6 +58,7 @@ class KeyService:
         self._turn = 0
         self._manifest = store.latest_manifest()
         self._listeners: list[Callable[[Manifest], None]] = []
+        self._renew_now = False
         self._lock = asyncio.Lock()
 
     @property
@@ -66,8 +67,14 @@ class KeyService:
         return self._policies
 
     def on_manifest(self, listener: Callable[[Manifest], None]) -> None:
-        """Call `listener` with every manifest that is published from now on."""
+        """Call `listener` with the manifest in force, if there is one, and with every later one."""
         self._listeners.append(listener)
+        if self._manifest is not None and self._manifest.expires_at > self._clock.now():
+            try:
+                listener(self._manifest)
+            except Unavailable as error:
+                log.warning("stored manifest not used", extra={"facts": {"detail": str(error)}})
+                self._renew_now = True
 
     def manifest(self) -> Manifest:
         """The manifest in force.
@@ -286,7 +293,7 @@ class KeyService:
         admission = next(a.admission for a in self._admissions.incarnations() if a.log_id == signer.log_id)
         manifest = Manifest(version, claims["issued_at"], claims["expires_at"], jws, admission, content)
         self._store.add_manifest(manifest)
-        self._manifest = manifest
+        self._manifest, self._renew_now = manifest, False
         for listener in self._listeners:
             listener(manifest)
 

@@ -42,6 +42,7 @@ from sealwright.store.keys import SqlKeyStore
 from sealwright.store.ledger import SqlLedgerStore
 from sealwright.store.sight import SqlLedgerView
 from sealwright.wiring.clients import CachedClients, ReporterCredentials
+from sealwright.wiring.selfcheck import SelfCheck
 from sealwright.wiring.signers import SignerManager
 
 App = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
@@ -122,11 +123,14 @@ class Authority:
         strict = [name for name, realm in config.realms.items() if realm.strict]
         keys = KeyService(key_policies(config), stores.keys, stores.admissions, clock, strict)
         clients = CachedClients(stores.clients, clock)
-        issuer = Issuer(_realms(config), clients, stores.replay, _signing_key(keys), clock)
+        selfcheck = SelfCheck(config.state.path / "trust" / "root.json")
+        issuer = Issuer(
+            _realms(config), clients, stores.replay, _signing_key(keys), selfcheck.require_valid, clock
+        )
         registry = CollectorRegistry()
         detector, alarms = _detection(stores, clock, registry)
         manifests = ManifestFeed()
-        keys.on_manifest(_publish_to(manifests))
+        keys.on_manifest(_publish_to(manifests, selfcheck))
         run = config.state.path / "run"
         signers = SignerManager(run, ledger, stores.ledger, keys, issuer)
         return cls(
@@ -210,9 +214,11 @@ def _detection(stores: Stores, clock: Clock, registry: CollectorRegistry) -> tup
     return Detector(judging, feed, metrics), feed
 
 
-def _publish_to(feed: ManifestFeed) -> Callable[[Manifest], None]:
+def _publish_to(feed: ManifestFeed, selfcheck: SelfCheck) -> Callable[[Manifest], None]:
     def publish(manifest: Manifest) -> None:
         document = {"root_version": 1, "admission": manifest.admission, "manifest": manifest.jws}
-        feed.publish(manifest.version, msgspec.json.encode(document))
+        served = msgspec.json.encode(document)
+        selfcheck.feed(served)
+        feed.publish(manifest.version, served)
 
     return publish

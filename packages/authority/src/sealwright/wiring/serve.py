@@ -15,6 +15,7 @@ from sealwright.clock import Clock, SystemClock
 from sealwright.config import Config
 from sealwright.errors import SealwrightError
 from sealwright.keys.service import KeyService
+from sealwright.wiring import startcheck
 from sealwright.wiring.admin import admin_app
 from sealwright.wiring.authority import Authority
 from sealwright.wiring.servers import HttpServer, bind_tcp, bind_unix
@@ -48,6 +49,9 @@ async def _serve(config: Config, clock: Clock) -> None:
     public_socket = bind_tcp(config.server.host, config.server.port)
     admin_socket = bind_unix(state / "run" / "admin.sock")
     authority = Authority.build(config, clock)
+    small = startcheck.is_small(authority.stores.ledger)
+    if small:
+        startcheck.require_sound(authority.stores.ledger, state / "ledger")
     public = HttpServer(authority.public_app(config, clock), public_socket)
     admin = HttpServer(admin_app(authority, config, clock), admin_socket)
     loop = asyncio.get_running_loop()
@@ -56,7 +60,8 @@ async def _serve(config: Config, clock: Clock) -> None:
         loop.add_signal_handler(number, stopping.set)
     authority.publisher.start()
     background = [
-        loop.create_task(work, name=name) for name, work in _background(authority, stopping).items()
+        loop.create_task(work, name=name)
+        for name, work in _background(authority, stopping, config, check=not small).items()
     ]
     servers = [loop.create_task(server.run()) for server in (public, admin)]
     log.info("authority serving", extra={"facts": {"url": config.server.url}})
@@ -74,12 +79,20 @@ async def _serve(config: Config, clock: Clock) -> None:
     log.info("authority stopped")
 
 
-def _background(authority: Authority, stopping: asyncio.Event) -> dict[str, Coroutine[Any, Any, None]]:
+def _background(
+    authority: Authority, stopping: asyncio.Event, config: Config, *, check: bool
+) -> dict[str, Coroutine[Any, Any, None]]:
     return {
         "signers": authority.signers.run(),
         "detector": authority.detector.run(),
         "keys": _tick(authority.keys, stopping),
-    }
+    } | ({"start check": _check(authority, config, stopping)} if check else {})
+
+
+async def _check(authority: Authority, config: Config, stopping: asyncio.Event) -> None:
+    ledger = config.state.path / "ledger"
+    await asyncio.to_thread(startcheck.require_sound, authority.stores.ledger, ledger)
+    await stopping.wait()
 
 
 async def _until_stopped(stopping: asyncio.Event, tasks: list[asyncio.Task[None]]) -> None:

@@ -1,0 +1,51 @@
+"""The authority validates what it issues with the validator that relying parties install.
+
+A token that our own validator refuses never leaves; it is an incident. The trust is fed with each manifest
+as it is published, from the pinned root on disk, never from the keys room directly.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from sealwright.errors import Unavailable
+from sealwright_validate import Expect, Trust, Validator
+from sealwright_validate import Refused as ValidatorRefused
+from sealwright_validate import Unavailable as ValidatorUnavailable
+
+log = logging.getLogger(__name__)
+
+
+class SelfCheck:
+    """Validates tokens against the manifest that is published."""
+
+    def __init__(self, root: Path) -> None:
+        self._trust = Trust.fed(root=root)
+        self._validator = Validator(trust=self._trust)
+        self._expected: dict[tuple[str, str], Expect] = {}
+
+    def feed(self, document: bytes) -> None:
+        """Take in the manifest that is about to be served; one that validators would refuse is an
+        incident.
+        """
+        try:
+            self._trust.feed(document)
+        except ValidatorRefused as error:
+            log.critical("own manifest refused", extra={"facts": {"reason": str(error)}})
+            raise Unavailable("own_manifest_refused", "the manifest does not verify", str(error)) from error
+
+    def require_valid(self, token: str, realm: str, audience: str) -> None:
+        """Refuse to release a token that relying parties would refuse.
+
+        Raises:
+            Unavailable: `own_token_refused`.
+        """
+        expect = self._expected.get((realm, audience))
+        if expect is None:
+            expect = self._expected[realm, audience] = Expect(audience=audience, realm=realm)
+        try:
+            self._validator.validate(token, expect)
+        except (ValidatorRefused, ValidatorUnavailable) as error:
+            log.critical("own token refused", extra={"facts": {"realm": realm, "reason": str(error)}})
+            raise Unavailable("own_token_refused", "the token does not verify", str(error)) from error
