@@ -16,7 +16,8 @@ from repo import ROOT, Finding, report, text_of, tracked_files
 FILE_LINES = 400  # physical lines of any Python file: blank lines and comments count
 SIGNER_LINES = 1_500  # lines of code (ADR 0005) that can run in the process that holds keys
 SIGNER_SOURCE = "packages/signer/src/"
-NOT_IN_SIGNER = ("client.py",)  # runs in the authority's process; a test of the signer says it is not loaded
+# Runs in the authority's process; a test of the signer says that the signer does not load it.
+NOT_IN_SIGNER = {f"{SIGNER_SOURCE}sealwright_signer/client.py"}
 _NO_CODE = {
     tokenize.COMMENT,
     tokenize.NL,
@@ -42,23 +43,28 @@ def code_lines(source: str) -> int:
     return len(lines)
 
 
+def signer_lines(root: Path) -> int:
+    """Lines of code that can run in the process that holds keys (ADR 0005)."""
+    names = [name for name in tracked_files(root) if name.startswith(SIGNER_SOURCE) and name.endswith(".py")]
+    return sum(code_lines(text_of(root / name) or "") for name in names if name not in NOT_IN_SIGNER)
+
+
 def over_budget(root: Path) -> Iterator[Finding]:
     """Every Python file, and the signer as a whole, that is longer than its budget."""
-    signer = 0
     for name in tracked_files(root):
         if not name.endswith(".py"):
             continue
         lines = len((text_of(root / name) or "").splitlines())
         if lines > FILE_LINES:
             yield Finding(name, 0, f"{lines} lines; a file has at most {FILE_LINES}: split it by meaning")
-        if name.startswith(SIGNER_SOURCE) and not name.endswith(NOT_IN_SIGNER):
-            signer += code_lines(text_of(root / name) or "")
+    signer = signer_lines(root)
     if signer > SIGNER_LINES:
         yield Finding(SIGNER_SOURCE, 0, f"{signer} lines of code; the signer has at most {SIGNER_LINES}")
 
 
 def main() -> int:
     """Check the repository; the exit status is 0 only when every budget is kept."""
+    sys.stdout.write(f"the signer has {signer_lines(ROOT)} of {SIGNER_LINES} lines of code\n")
     return report("budgets", over_budget(ROOT))
 
 

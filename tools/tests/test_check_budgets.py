@@ -3,7 +3,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from check_budgets import FILE_LINES, SIGNER_LINES, SIGNER_SOURCE, over_budget
+from check_budgets import FILE_LINES, SIGNER_LINES, SIGNER_SOURCE, code_lines, over_budget, signer_lines
 from repo import ROOT
 
 MakeTree = Callable[[dict[str, str]], Path]
@@ -27,6 +27,23 @@ def test_the_signer_as_a_whole_has_a_budget(tree: MakeTree) -> None:
     assert not list(over_budget(tree(full)))
     more = full | {f"{SIGNER_SOURCE}s/more.py": LINE * parts}
     assert [finding.path for finding in over_budget(tree(more))] == [SIGNER_SOURCE]
+
+
+def test_only_code_counts_against_the_signers_budget() -> None:
+    prose = '"""Says what it is for.\n\nAnd more.\n"""\n\n# why\n\n\ndef one():\n    """One."""\n    # how\n'
+    assert code_lines(prose + "    return 1\n") == 2
+    assert code_lines('x = """a\nb\nc"""\n') == 3, "a string that is used is code"
+    assert code_lines("x = (\n    1,\n    # two\n    3,\n)\n") == 4
+
+
+def test_the_signers_client_is_outside_its_budget_and_its_namesakes_are_not(tree: MakeTree) -> None:
+    root = tree(
+        {
+            f"{SIGNER_SOURCE}sealwright_signer/client.py": LINE * 2,
+            f"{SIGNER_SOURCE}sealwright_signer/custody/client.py": LINE * 3,
+        }
+    )
+    assert signer_lines(root) == 3
 
 
 def test_the_signers_tests_are_outside_its_budget(tree: MakeTree) -> None:

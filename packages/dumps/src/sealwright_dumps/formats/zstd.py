@@ -43,7 +43,10 @@ class _Package:
 
 def present() -> bool:
     """Whether zstd streams can be read here."""
-    return find_spec("zstandard") is not None or find_spec("compression.zstd") is not None
+    if find_spec("zstandard") is not None:
+        return True
+    # find_spec raises where the parent package is missing, as it is before Python 3.14
+    return find_spec("compression") is not None and find_spec("compression.zstd") is not None
 
 
 def decompressor() -> Any:
