@@ -5,7 +5,6 @@ and the reading, never a decision: expiry, the freshness of the publication and 
 on every call, and a newer publication or another expectation runs every later step again.
 """
 
-from math import inf
 from typing import Final
 
 from sealwright_validate.expect import Expect
@@ -23,13 +22,14 @@ class Entry:
     def __init__(
         self, verified: VerifiedToken, header: Header, snapshot: KeySnapshot, expect: Expect, skew: float
     ) -> None:
-        claims, key = verified.claims, verified.key
+        claims = verified.claims
         self.verified = verified
         self.header = header
         self.snapshot = snapshot
         self.expect = expect
-        self.since = max(claims["iat"], claims.get("nbf", -inf)) - skew
-        self.until = min(claims["exp"], key.verify_until) + skew
+        begins = max(claims["iat"], claims["nbf"]) if "nbf" in claims else claims["iat"]
+        self.since = begins - skew
+        self.until = claims["exp"] + skew  # the key's own end lies beyond: require_key_window saw to it
 
 
 class TokenCache:

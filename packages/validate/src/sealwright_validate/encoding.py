@@ -111,10 +111,17 @@ def _require_shallow(text: str) -> None:
             depth -= 1
 
 
-def read_only(value: Any) -> Any:
-    """A deep read-only view: objects as mapping proxies, arrays as tuples."""
+def read_only(members: Members) -> Members:
+    """A deep read-only view of a JSON object: objects become mapping proxies, arrays tuples."""
+    for value in members.values():
+        if type(value) is dict or type(value) is list:
+            return MappingProxyType({name: _frozen(member) for name, member in members.items()})
+    return members if type(members) is MappingProxyType else MappingProxyType(members)
+
+
+def _frozen(value: Any) -> Any:
     if type(value) is dict:
-        return MappingProxyType({name: read_only(member) for name, member in value.items()})
+        return MappingProxyType({name: _frozen(member) for name, member in value.items()})
     if type(value) is list:
-        return tuple(map(read_only, value))
+        return tuple(map(_frozen, value))
     return value

@@ -6,7 +6,6 @@ out: modes add checks, they remove none.
 """
 
 import asyncio
-from collections.abc import Callable, Generator
 from enum import StrEnum, unique
 from hashlib import sha256
 from typing import Any, Final
@@ -16,7 +15,7 @@ from sealwright_validate.encoding import read_only
 from sealwright_validate.errors import Misconfigured, Reason, Refused
 from sealwright_validate.expect import Expect
 from sealwright_validate.health import Health, health_of
-from sealwright_validate.keyset import Held, KeySnapshot
+from sealwright_validate.keyset import Held, KeySnapshot, TrustedKey
 from sealwright_validate.ledger_check import LedgerCheck
 from sealwright_validate.observe import Observation, Observer
 from sealwright_validate.report import Report
@@ -36,9 +35,6 @@ class Mode(StrEnum):
 
     ASYNC = "async"
     STRICT = "strict"
-
-
-Blocking = Callable[[], None]
 
 
 class Validator:
@@ -67,6 +63,7 @@ class Validator:
         except ValueError:
             raise Misconfigured(f"mode {mode!r}: async or strict") from None
         self.trust: Final = trust
+        self._strict = self.mode is Mode.STRICT
         self._skew = skew
         self._cache = TokenCache(cache_size)
         self._wall = trust.clock.wall
@@ -99,21 +96,24 @@ class Validator:
         return health_of(self.trust, self.mode.value, len(self._cache), self._observer)
 
     def validate(self, token: str, expect: Expect) -> VerifiedToken:
-        """The verified token; raises Refused with one reason. May wait for keys or, in strict mode, for the
-        ledger.
+        """The verified token; raises Refused with one reason.
+
+        May wait for keys or, in strict mode, for the ledger: in an event loop use `validate_async`.
         """
         name = _name(token)
         seen = self._remembered(name, expect)
         if seen is not None:
             return seen
-        work = self._work(name, token, expect)
+        if self.trust.held is None:
+            self.trust.wait_ready(FIRST_KEYS_WAIT)
         try:
-            blocking = next(work)
-            while True:
-                blocking = _carry_on(work, _outcome(blocking))
-        except StopIteration as done:
-            verified: VerifiedToken = done.value
-            return verified
+            case = self._judge(name, token, expect, learnt=False)
+        except _KeyWantedError as wanted:
+            self.trust.learn(wanted.kid, UNKNOWN_KEY_WAIT)
+            case = self._judge(name, token, expect, learnt=True)
+        if self._must_ask(case.snapshot, case.key):
+            self._ask(name, case)
+        return self._accept(name, case)
 
     async def validate_async(self, token: str, expect: Expect) -> VerifiedToken:
         """The same for an event loop: whatever would wait is done in a thread."""
@@ -121,14 +121,16 @@ class Validator:
         seen = self._remembered(name, expect)
         if seen is not None:
             return seen
-        work = self._work(name, token, expect)
+        if self.trust.held is None:
+            await asyncio.to_thread(self.trust.wait_ready, FIRST_KEYS_WAIT)
         try:
-            blocking = next(work)
-            while True:
-                blocking = _carry_on(work, await asyncio.to_thread(_outcome, blocking))
-        except StopIteration as done:
-            verified: VerifiedToken = done.value
-            return verified
+            case = self._judge(name, token, expect, learnt=False)
+        except _KeyWantedError as wanted:
+            await asyncio.to_thread(self.trust.learn, wanted.kid, UNKNOWN_KEY_WAIT)
+            case = self._judge(name, token, expect, learnt=True)
+        if self._must_ask(case.snapshot, case.key):
+            await asyncio.to_thread(self._ask, name, case)
+        return self._accept(name, case)
 
     def _remembered(self, name: bytes, expect: Expect) -> VerifiedToken | None:
         """The answer of an earlier call, if nothing that it rested on has changed since."""
@@ -139,42 +141,39 @@ class Validator:
         now = self._wall()
         if not entry.since <= now < entry.until or not held.is_fresh(now, self._monotonic()):
             return None
-        return None if self._must_ask(held.snapshot, entry.verified) else entry.verified
+        return None if self._must_ask(held.snapshot, entry.verified.key) else entry.verified
 
-    def _must_ask(self, snapshot: KeySnapshot, verified: VerifiedToken) -> bool:
-        return self.mode is Mode.STRICT or verified.key.realm in snapshot.strict_realms
+    def _must_ask(self, snapshot: KeySnapshot, key: TrustedKey) -> bool:
+        return self._strict or key.realm in snapshot.strict_realms
 
-    def _work(self, name: bytes, token: str, expect: Expect) -> Generator[Blocking, None, VerifiedToken]:
-        """Decides; yields what may wait, so that one text serves threads and event loops."""
-        held = self.trust.held
-        if held is None:
-            yield self._wait_for_first_keys
-            held = self._require_keys()
-        case = self._case(token, expect, held)
+    def _judge(self, name: bytes, token: str, expect: Expect, *, learnt: bool) -> Case:
+        """Every step that needs no waiting. Raises _KeyWantedError once for a key that may be learnt."""
+        case = self._case(token, expect, self._require_keys())
         entry = self._cache.get(name)
         try:
             if entry is None or not self._recall(case, entry):
-                try:
-                    _run(SIGNATURE_STEPS, case)
-                except Refused as refusal:
-                    if refusal.reason is not Reason.UNKNOWN_KEY or not self.trust.may_learn(case.header.kid):
-                        raise
-                    kid = case.header.kid
-                    yield lambda: self.trust.learn(kid, UNKNOWN_KEY_WAIT)
-                    case = self._case(token, expect, self._require_keys())
-                    _run(SIGNATURE_STEPS, case)
-            _run(TRUST_STEPS, case)
-            verified = VerifiedToken(read_only(case.claims), case.key, case.digest.hex(), case.header.typ)
-            if self._must_ask(case.snapshot, verified):
-                yield lambda: self._ask(verified)
+                for step in SIGNATURE_STEPS:
+                    step(case)
+            for step in TRUST_STEPS:
+                step(case)
         except Refused as refusal:
-            self._cache.drop(name)
-            self._note(case, self._blame(refusal))
-            raise self._blame(refusal) from None
-        self._cache.put(name, Entry(verified, case.header, case.snapshot, expect, self._skew))
-        if entry is None:
-            self._note(case, None)
+            if refusal.reason is Reason.UNKNOWN_KEY and not learnt and self.trust.may_learn(case.header.kid):
+                raise _KeyWantedError(case.header.kid) from None
+            raise self._refuse(name, case, refusal) from None
+        return case
+
+    def _accept(self, name: bytes, case: Case) -> VerifiedToken:
+        verified = VerifiedToken(read_only(case.claims), case.key, case.digest.hex(), case.header.typ)
+        if self._observer is not None and self._cache.get(name) is None:
+            self._note(case, "accepted")
+        self._cache.put(name, Entry(verified, case.header, case.snapshot, case.expect, self._skew))
         return verified
+
+    def _refuse(self, name: bytes, case: Case, refusal: Refused) -> Refused:
+        blamed = self._blame(refusal)
+        self._cache.drop(name)
+        self._note(case, blamed.reason.value)
+        return blamed
 
     def _case(self, token: str, expect: Expect, held: Held) -> Case:
         if not isinstance(expect, Expect):
@@ -198,9 +197,6 @@ class Validator:
         case.digest, case.signature_valid = bytes.fromhex(entry.verified.digest), True
         return True
 
-    def _wait_for_first_keys(self) -> None:
-        self.trust.wait_ready(FIRST_KEYS_WAIT)
-
     def _require_keys(self) -> Held:
         held = self.trust.held
         if held is None:
@@ -215,20 +211,21 @@ class Validator:
                 return Refused(cause.reason, f"{refusal.detail}; {cause.detail}")
         return refusal
 
-    def _ask(self, verified: VerifiedToken) -> None:
-        if self._ledger is None:
-            raise Refused(Reason.LEDGER_UNAVAILABLE, "this trust has no ledger")
-        jti: Any = verified.claims.get("jti")
-        self._ledger.require_issued(jti if isinstance(jti, str) else "", verified.digest, verified.kid)
+    def _ask(self, name: bytes, case: Case) -> None:
+        jti: Any = case.claims.get("jti")
+        try:
+            if self._ledger is None:
+                raise Refused(Reason.LEDGER_UNAVAILABLE, "this trust has no ledger")  # noqa: TRY301 - one way out
+            self._ledger.require_issued(jti if isinstance(jti, str) else "", case.digest.hex(), case.key.kid)
+        except Refused as refusal:
+            raise self._refuse(name, case, refusal) from None
 
-    def _note(self, case: Case, refusal: Refused | None) -> None:
-        if self._observer is None or not case.digest:
-            return
-        verdict = "accepted" if refusal is None else refusal.reason.value
-        claims = case.claims if case.signature_valid else {}
-        self._observer.note(
-            Observation(case.now, verdict, case.signature_valid, case.digest, case.header.kid, claims)
-        )
+    def _note(self, case: Case, verdict: str) -> None:
+        if self._observer is not None and case.digest:
+            claims = case.claims if case.signature_valid else {}
+            self._observer.note(
+                Observation(case.now, verdict, case.signature_valid, case.digest, case.header.kid, claims)
+            )
 
     def _describe(self) -> dict[str, Any]:
         held = self.trust.held
@@ -236,9 +233,12 @@ class Validator:
         return {"manifest_version": held.snapshot.version if held else 0, "manifest_age": age}
 
 
-def _run(steps: tuple[Callable[[Case], None], ...], case: Case) -> None:
-    for step in steps:
-        step(case)
+class _KeyWantedError(Exception):
+    """The key of a token is not known, and asking for it may help."""
+
+    def __init__(self, kid: str) -> None:
+        super().__init__(kid)
+        self.kid = kid
 
 
 def _name(token: str) -> bytes:
@@ -246,16 +246,3 @@ def _name(token: str) -> bytes:
     if type(token) is str and len(token) <= MAX_TOKEN_BYTES and token.isascii():
         return sha256(token.encode("ascii")).digest()
     return b""
-
-
-def _outcome(blocking: Blocking) -> Refused | None:
-    """Do what may wait. A refusal is a value here, since it must cross from a thread into the generator."""
-    try:
-        blocking()
-    except Refused as refusal:
-        return refusal
-    return None
-
-
-def _carry_on(work: Generator[Blocking, None, VerifiedToken], outcome: Refused | None) -> Blocking:
-    return next(work) if outcome is None else work.throw(outcome)
