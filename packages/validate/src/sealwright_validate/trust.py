@@ -162,6 +162,11 @@ class FedTrust(Trust):
         super().__init__(_FedSource(state), url=url or "", clock=clock, has_ledger=url is not None)
         self._state = state
 
+    @property
+    def root_version(self) -> int:
+        """The version of the root that is trusted now."""
+        return self._state.root.version
+
     def feed(self, unverified: bytes) -> None:
         """Take in a served manifest document; raises Refused, and what was trusted stays."""
         self._state.feed(unverified)

@@ -220,7 +220,7 @@ class ThrowawayAuthority:
         self.index += 1
         return f"{self.incarnation.log_id}.{self.index}.{encode_base64url(token_bytes(9))}"
 
-    def claims(self, realm: str = "enterprise", **changed: Any) -> dict[str, Any]:
+    def claims(self, realm: str = "enterprise", /, **changed: Any) -> dict[str, Any]:
         """The claims of a good token, with some changed; a claim that is set to None is left out."""
         scope = self.realms[realm]
         claims: dict[str, Any] = {
