@@ -59,7 +59,7 @@ def open_manifest(
     if integer(served, "root_version") != root.version:
         raise Refused(Reason.ROOT_NOT_TRUSTED, "the document builds on another root version")
     admission = _admission(root, served.get("admission"), now)
-    identity = document_key(admission["jwk"])
+    identity = _identity(admission)
     members = _signed(served.get("manifest"), MANIFEST_TYPE, {identity.kid: identity})
     fingerprint = sha256(str(served["manifest"]).encode()).hexdigest()
     _require_newer(members, fingerprint, previous)
@@ -98,6 +98,13 @@ def _admission(root: TrustedRoot, unverified: Any, now: float) -> Members:
     if integer(members, "admitted_at") >= integer(members, "expires_at"):
         raise Refused(Reason.ADMISSION_NOT_TRUSTED, "the admission ends before it begins")
     return members
+
+
+def _identity(admission: Members) -> DocumentKey:
+    try:
+        return document_key(admission.get("jwk"))
+    except Refused as refusal:
+        raise Refused(Reason.ADMISSION_NOT_TRUSTED, refusal.detail) from None
 
 
 def _require_newer(members: Members, fingerprint: str, previous: KeySnapshot | None) -> None:

@@ -132,7 +132,7 @@ def _flaws(now: int) -> dict[str, tuple[str, Spoil, Reason]]:
         "rolled_back": ("version 0", lambda it: it.update(version=0), Reason.MANIFEST_ROLLED_BACK),
         "two_of_a_version": (
             "another of version 1",
-            lambda it: it.update(version=1),
+            lambda it: it.update(version=1, authority="x"),
             Reason.MANIFEST_ROLLED_BACK,
         ),
         "private_key_published": ("a private member in a JWK", _private_key, malformed),
