@@ -6,22 +6,22 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from sealwright.detection.memory import MemoryAlarmStore, MemoryObservationStore
+from sealwright.detection.memory import MemoryAlarmStore, MemoryCursors, MemoryObservationStore
 from sealwright.detection.model import Alarm, Code, Observation, Receipt, Report, Severity, ValidatorFacts
-from sealwright.detection.ports import AlarmStore, ObservationStore
+from sealwright.detection.ports import AlarmStore, CursorStore, ObservationStore
 from sealwright.errors import Unavailable
-from sealwright.store.detection import SqlAlarmStore, SqlObservationStore, open_detection
+from sealwright.store.detection import SqlAlarmStore, SqlCursorStore, SqlObservationStore, open_detection
 
-Stores = tuple[ObservationStore, AlarmStore]
+Stores = tuple[ObservationStore, AlarmStore, CursorStore]
 
 
 @pytest.fixture(params=["memory", "sqlite"])
 def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
     if request.param == "memory":
-        yield MemoryObservationStore(), MemoryAlarmStore()
+        yield MemoryObservationStore(), MemoryAlarmStore(), MemoryCursors()
         return
     engine = open_detection(tmp_path)
-    yield SqlObservationStore(engine), SqlAlarmStore(engine)
+    yield SqlObservationStore(engine), SqlAlarmStore(engine), SqlCursorStore(engine)
     engine.dispose()
 
 
@@ -161,6 +161,13 @@ def test_alarms_are_numbered_in_order_and_a_known_id_is_not_told_again(stores: S
     assert numbers == sorted(set(numbers))
     assert stores[1].page(numbers[0], 1) == page[1:2]
     assert stores[1].page(numbers[-1], 10) == []
+
+
+def test_each_reader_of_the_feed_has_its_own_cursor(stores: Stores) -> None:
+    assert stores[2].cursor("siem") == 0
+    stores[2].move("siem", 7)
+    stores[2].move("siem", 9)
+    assert (stores[2].cursor("siem"), stores[2].cursor("syslog")) == (9, 0)
 
 
 def test_everything_survives_a_restart(

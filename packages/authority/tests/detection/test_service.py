@@ -96,7 +96,7 @@ class World:
         }
         return Observation(**(fields | changes))
 
-    def codes(self) -> list[Code]:
+    def codes(self) -> list[str]:
         return [stored.alarm.code for stored in self.alarms.page(0, 1_000)]
 
     def metric(self, name: str, **labels: str) -> float | None:

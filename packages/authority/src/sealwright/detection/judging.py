@@ -137,7 +137,7 @@ class Judging:
             return []
         alarm = Alarm(
             id=alarm_id(Code.DETECTION_STALLED, f"batch {batch}"),
-            code=Code.DETECTION_STALLED,
+            code=Code.DETECTION_STALLED.value,
             severity=Severity.HIGH,
             raised_at=now,
             observed_at=since,

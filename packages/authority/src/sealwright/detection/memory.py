@@ -164,6 +164,21 @@ class MemoryAlarmStore:
         return [stored for stored in self._alarms if stored.seq > after][:limit]
 
 
+class MemoryCursors:
+    """`CursorStore` in a dictionary."""
+
+    def __init__(self) -> None:
+        self._cursors: dict[str, int] = {}
+
+    def cursor(self, reader: str) -> int:
+        """See the port."""
+        return self._cursors.get(reader, 0)
+
+    def move(self, reader: str, seq: int) -> None:
+        """See the port."""
+        self._cursors[reader] = seq
+
+
 class MemorySink:
     """`AlarmSink` into a list."""
 

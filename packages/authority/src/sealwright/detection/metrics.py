@@ -91,7 +91,7 @@ class DetectionMetrics:
 
     def alarmed(self, alarm: Alarm, seconds: float) -> None:
         """Count a new alarm that took `seconds` from receipt to store."""
-        self._alarms.labels(alarm.code.value, alarm.severity.value).inc()
+        self._alarms.labels(alarm.code, alarm.severity.value).inc()
         self._seconds.observe(max(seconds, 0.0))
 
     def failed(self, part: str) -> None:

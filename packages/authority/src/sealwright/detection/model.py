@@ -205,11 +205,12 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     """A finding that someone must act on. `id` is hex SHA-256 of code and subject, so that a repeat is the
     same alarm.
 
-    `digest` is the token's (empty where no token is concerned); times are unix seconds.
+    `code` is one of `Code` or of the catalogue; `digest` is the token's (empty where no token is concerned);
+    times are unix seconds.
     """
 
     id: str
-    code: Code
+    code: str
     severity: Severity
     raised_at: float
     observed_at: float

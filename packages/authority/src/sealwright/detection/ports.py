@@ -100,6 +100,18 @@ class AlarmStore(Protocol):
         ...
 
 
+class CursorStore(Protocol):
+    """Remembers how far each reader of the alarm feed has come."""
+
+    def cursor(self, reader: str) -> int:
+        """The sequence number of the last alarm that this reader is done with; 0 at first."""
+        ...
+
+    def move(self, reader: str, seq: int) -> None:
+        """The reader is done with everything up to `seq`. Durable when this returns."""
+        ...
+
+
 class AlarmSink(Protocol):
     """Is told of every new alarm, once it is stored."""
 

@@ -81,7 +81,7 @@ def alarm_of(seen: Seen, finding: Finding, now: float) -> Alarm:
     observation = seen.observation
     return Alarm(
         id=alarm_id(finding.code, observation.digest),
-        code=finding.code,
+        code=finding.code.value,
         severity=finding.severity,
         raised_at=now,
         observed_at=observation.at,
@@ -93,7 +93,7 @@ def alarm_of(seen: Seen, finding: Finding, now: float) -> Alarm:
     )
 
 
-def alarm_id(code: Code, subject: str) -> str:
+def alarm_id(code: str, subject: str) -> str:
     """Hex SHA-256 of the code and what the alarm is about (a token's hex digest, or a name)."""
     return hashlib.sha256(f"{code}\0{subject}".encode()).hexdigest()
 

@@ -100,6 +100,14 @@ alarm = Table(
 )
 
 
+cursor_table = Table(
+    "alarm_cursor",
+    tables,
+    Column("reader", Text, primary_key=True),
+    Column("seq", Integer, nullable=False),
+)
+
+
 def open_detection(directory: Path) -> Engine:
     """The detection database of a state directory, with its tables made."""
     engine = open_engine(f"sqlite:///{directory / DATABASE}")
@@ -228,6 +236,31 @@ class SqlAlarmStore:
             ]
 
 
+class SqlCursorStore:
+    """`CursorStore` on a database."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._reader = reader(engine)
+
+    def cursor(self, reader: str) -> int:
+        """See the port."""
+        query = select(cursor_table.c.seq).where(cursor_table.c.reader == reader)
+        with _transaction(self._reader) as connection:
+            seq: int | None = connection.execute(query).scalar_one_or_none()
+        return seq or 0
+
+    def move(self, reader: str, seq: int) -> None:
+        """See the port."""
+        with _transaction(self._engine) as connection:
+            statement = _insert(connection, cursor_table).values(reader=reader, seq=seq)
+            connection.execute(
+                statement.on_conflict_do_update(
+                    index_elements=["reader"], set_={"seq": statement.excluded.seq}
+                )
+            )
+
+
 def _unseen(
     connection: Connection, received_at: float, reports: Sequence[tuple[str, Report]], number: int
 ) -> Kept:
@@ -289,7 +322,7 @@ def _seen(row: Any) -> Seen:
 def _alarm_row(one: Alarm) -> dict[str, Any]:
     return {
         "id": one.id,
-        "code": one.code.value,
+        "code": one.code,
         "severity": one.severity.value,
         "raised_at": one.raised_at,
         "content": msgspec.json.encode(one).decode(),

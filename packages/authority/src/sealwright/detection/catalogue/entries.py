@@ -1,12 +1,4 @@
-"""Every detection's description. Nothing is decided here.
-
-ATT&CK: T1606 Forge Web Credentials, T1552.004 Private Keys, T1550.001 Application Access Token, T1528 Steal
-Application Access Token, T1539 Steal Web Session Cookie, T1078.004 Cloud Accounts, T1548 Abuse Elevation
-Control, T1556 Modify Authentication Process, T1565.001 Stored Data Manipulation, T1070 Indicator Removal,
-T1562 Impair Defenses, T1484.002 Trust Modification, T1098 Account Manipulation, T1190 Exploit Public-Facing
-Application, T1114.002 Remote Email Collection, T1530 Data from Cloud Storage, T1030 Data Transfer Size
-Limits.
-"""
+"""Every detection's description. Nothing is decided here. Techniques are named in `attack.py`."""
 
 from __future__ import annotations
 
