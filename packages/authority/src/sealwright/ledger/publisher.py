@@ -57,8 +57,9 @@ class Publisher:
         self._publish_due()
 
     def _publish_due(self) -> None:
-        while self._due:
-            log_id = self._due.pop()
+        # What grows meanwhile is due again an interval later: under load publishing would never pause.
+        for log_id in list(self._due):
+            self._due.discard(log_id)
             try:
                 self.publish(log_id)
             except (OSError, Refused) as error:

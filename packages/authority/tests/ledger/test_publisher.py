@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from sealwright.ledger.model import Entry, Log
+from sealwright.ledger.publisher import Publisher
+
+LOG = Log("abcdefghijklmnop", "test/abcdefghijklmnop", "key", 0, "", None)
+
+
+class EverGrowingStore:
+    """An empty log to which something is committed whenever the publisher looks."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+        self.looked = threading.Event()
+        self.publisher: Publisher | None = None
+
+    def log(self, log_id: str) -> Log | None:
+        self.looks += 1
+        if self.publisher is not None and self.looks < 1_000:
+            self.publisher.committed(log_id)
+        self.looked.set()
+        return LOG
+
+    def logs(self) -> list[Log]:
+        return [LOG]
+
+    def add_log(self, log: Log, at: int) -> None:
+        pass
+
+    def frontier(self, log_id: str) -> tuple[bytes, ...]:
+        return ()
+
+    def append(self, before: int, entries: Sequence[Entry], log: Log, frontier: Sequence[bytes]) -> None:
+        pass
+
+    def close_log(self, log_id: str, at: int) -> None:
+        pass
+
+    def leaf(self, log_id: str, index: int) -> bytes | None:
+        return None
+
+    def entries(self, log_id: str, start: int, end: int) -> list[Entry]:
+        return []
+
+
+def test_a_log_that_grows_while_it_is_published_waits_for_the_next_interval(tmp_path: Path) -> None:
+    store = EverGrowingStore()
+    store.publisher = Publisher(store, tmp_path, interval=60)
+    store.publisher.start()
+    assert store.looked.wait(30)
+    store.publisher.stop()
+    assert store.looks == 2  # at the start and at the end, an interval being longer than this test
