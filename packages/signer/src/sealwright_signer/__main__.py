@@ -7,6 +7,7 @@ import argparse
 import json
 import os
 import socket
+import struct
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
@@ -21,7 +22,7 @@ from sealwright_signer.protocol import Misconfigured
 from sealwright_signer.server import Server
 from sealwright_signer.signer import Signer
 
-EX_CONFIG = 78  # sysexits.h
+EX_CONFIG, EX_ORPHAN = 78, 75  # sysexits.h
 
 
 def _say_where_only(kind: type[BaseException], _: BaseException, trace: TracebackType | None) -> None:
@@ -63,8 +64,12 @@ def main(
         sys.stderr.write(f"signer does not start: {error}\n")
         return EX_CONFIG
     listener = socket.socket(fileno=options.listen_fd)
+    launcher, _, _ = struct.unpack("3i", listener.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     _rehearse(policy)
-    Server(listener, Signer(policy, keys, wall, isolation.seal())).run()
+    measures = isolation.seal()
+    if launcher not in (os.getppid(), 0):  # 0: it is in a process namespace that we cannot see into
+        return EX_ORPHAN
+    Server(listener, Signer(policy, keys, wall, measures)).run()
     return 0
 
 

@@ -11,12 +11,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sealwright_signer import jws
 from sealwright_signer.protocol import canonical, encode
 
-_SPKI = bytes.fromhex("302a300506032b6570032100")  # what precedes an Ed25519 key in DER (RFC 8410 section 4)
+
+def spki_of(public: bytes) -> bytes:
+    """The SubjectPublicKeyInfo in DER of a raw Ed25519 key (RFC 8410 section 4)."""
+    return bytes.fromhex("302a300506032b6570032100") + public
 
 
 def log_id_of(public: bytes) -> str:
     """The log id of a raw Ed25519 identity key (docs/formats/ledger.md)."""
-    return base64.b32encode(sha256(_SPKI + public).digest()[:10]).decode().lower()
+    return base64.b32encode(sha256(spki_of(public)).digest()[:10]).decode().lower()
 
 
 class Identity:

@@ -21,9 +21,9 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _ALLOWED = """read 0 63, write 1 64, close 3 57, shutdown 48 210, sendto 44 206, recvfrom 45 207,
 accept4 288 242, getsockname 51 204, epoll_create1 291 20, epoll_ctl 233 21, epoll_wait 232 -1,
 epoll_pwait 281 22, munmap 11 215, mremap 25 216, brk 12 214, futex 202 98, getrandom 318 278,
-clock_gettime 228 113, sched_yield 24 124, getpid 39 172, gettid 186 178, rt_sigreturn 15 139,
-rt_sigprocmask 14 135, rt_sigaction 13 134, sigaltstack 131 132, restart_syscall 219 128, exit 60 93,
-exit_group 231 94"""
+clock_gettime 228 113, sched_yield 24 124, getpid 39 172, getppid 110 173, gettid 186 178,
+rt_sigreturn 15 139, rt_sigprocmask 14 135, rt_sigaction 13 134, sigaltstack 131 132, restart_syscall 219 128,
+exit 60 93, exit_group 231 94"""
 _FATAL = """execve 59 221, execveat 322 281, ptrace 101 117,
 process_vm_readv 310 270, process_vm_writev 311 271"""
 _ARCH = {"x86_64": (1, 0xC000003E), "aarch64": (2, 0xC00000B7)}  # column above, AUDIT_ARCH

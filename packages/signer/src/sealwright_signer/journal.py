@@ -129,5 +129,4 @@ class Journal:
         self.acked = size
 
     def _json(self, first: int, leaves: Sequence[str]) -> str:
-        listed = '","'.join(leaves)
-        return f'{{"first":{first},"leaves":["{listed}"],"checkpoint":{encode(self.checkpoint)}}}'
+        return f'{{"first":{first},"leaves":{encode(leaves)},"checkpoint":{encode(self.checkpoint)}}}'

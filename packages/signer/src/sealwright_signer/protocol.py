@@ -43,11 +43,12 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _no_constant(text: str) -> NoReturn:
-    raise Refused(Code.bad_request, f"{text} is not JSON")
+def _no_fraction(text: str) -> NoReturn:
+    raise Refused(Code.bad_request, f"numbers are integers, not {text[:20]}")
 
 
-_strict = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant).decode
+_numbers: Any = {"parse_float": _no_fraction, "parse_constant": _no_fraction}
+_strict = json.JSONDecoder(object_pairs_hook=_unique, **_numbers).decode
 encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 _sorted = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False, sort_keys=True).encode
 

@@ -84,7 +84,8 @@ class Server:
                     data = peer.sock.recv(1 << 18)
                     require(data, Code.bad_request, "the other side has ended")
                     peer.unread += data
-            if body := peer.frame():
+            body = peer.frame()
+            if body is not None:
                 text = self._answer(peer, body).encode()
                 peer.unsent += len(text).to_bytes(HEAD, "big") + text
             with suppress(BlockingIOError):
@@ -97,7 +98,7 @@ class Server:
         wanted = EVENT_READ * reading | EVENT_WRITE * bool(peer.unsent)
         if self._selector.get_key(peer.sock).events != wanted:
             self._selector.modify(peer.sock, wanted, peer)
-        return bool(body)
+        return body is not None
 
     def _answer(self, peer: _Peer, unverified: bytes) -> str:
         number = "null"

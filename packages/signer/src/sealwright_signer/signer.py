@@ -15,7 +15,7 @@ from cryptography.exceptions import InvalidSignature
 
 from sealwright_signer import evidence
 from sealwright_signer.custody import Custody
-from sealwright_signer.identity import Identity
+from sealwright_signer.identity import Identity, spki_of
 from sealwright_signer.journal import STATEMENT, Journal, json_leaf, token_leaf
 from sealwright_signer.jws import RSA, b64u
 from sealwright_signer.keyring import SKEW, Key, Keyring
@@ -111,7 +111,7 @@ class Signer:
 
     def evidence(self, *, nonce: str) -> str:
         """Evidence about this incarnation, bound to its identity key and the nonce."""
-        return encode(evidence.collect(self.identity.jwk, self._policy.digest, nonce))
+        return encode(evidence.collect(spki_of(self.identity.public), nonce))
 
     def stats(self) -> str:
         """Counters since the start."""
