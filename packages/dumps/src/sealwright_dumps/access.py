@@ -25,7 +25,7 @@ class Access(Protocol):
         ...
 
     def windows(self) -> Iterator[Window]:
-        """Everything, once."""
+        """Everything, in order. A pipe gives it once."""
         ...
 
     def read(self, offset: int, length: int) -> bytes:
@@ -87,6 +87,7 @@ class StreamAccess:
         self._first: Window | None = None
         self._rest: Iterator[Window] = iter(())
         self._started = False
+        self._told = False
         self.total = 0
 
     def _start(self) -> None:
@@ -105,8 +106,13 @@ class StreamAccess:
         return b"" if self._first is None else self._first.data[offset : offset + length]
 
     def windows(self) -> Iterator[Window]:
-        """Everything, once."""
+        """Everything; a second time only where the factory can start again."""
         self._start()
+        if self._told:
+            if not self.once:
+                yield from stream_windows(self._factory(), self._window)
+            return
+        self._told = True
         if self._first is not None:
             first, self._first = self._first, None
             self.total = first.base + first.high

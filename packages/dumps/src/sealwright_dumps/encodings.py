@@ -136,12 +136,13 @@ def decode_hex(data: bytes, at: int, *, behind: int, ahead: int) -> Decoded:
 
 def decode_wide(data: bytes, at: int, *, behind: int, ahead: int) -> Decoded:
     """The run of one-byte characters with a zero after (or before) each, around the character at `at`."""
-    right = data[at + 1 : at + ahead : 2]
-    count = len(right) - len(right.lstrip(b"\x00"))
+    zeros, letters = data[at + 1 : at + ahead : 2], data[at : at + ahead : 2]
+    count = min(len(zeros) - len(zeros.lstrip(b"\x00")), len(letters.split(b"\x00", 1)[0]))
     end = min(len(data), at + 2 * max(count, 1))
     low = max(at - (behind & ~1), at & 1)
-    before = data[low + 1 : at : 2]
-    start = at - 2 * (len(before) - len(before.rstrip(b"\x00")))
+    zeros, letters = data[low + 1 : at : 2], data[low:at:2]
+    count = min(len(zeros) - len(zeros.rstrip(b"\x00")), len(letters.rsplit(b"\x00", 1)[-1]))
+    start = at - 2 * count
     return Decoded(data[start:end:2], start, end)
 
 

@@ -8,18 +8,24 @@ is told.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sealwright_dumps.access import Access, FileAccess, SeekableFile, StreamAccess
+from sealwright_dumps.detectors.deep import Deep
+from sealwright_dumps.detectors.memory import Clue
+from sealwright_dumps.detectors.registers import View, is_registers, views
 from sealwright_dumps.errors import DumpsError, Malformed
-from sealwright_dumps.formats import archive, elf_core
+from sealwright_dumps.formats import archive, elf_core, minidump
 from sealwright_dumps.formats.archive import Budget, Member
 from sealwright_dumps.inspect import merge
 from sealwright_dumps.layout import Format, Layout
 from sealwright_dumps.model import Finding, Hit, ObjectReport, Status
-from sealwright_dumps.scanner import Clue, Scanner, WindowResult
+from sealwright_dumps.scanner import Scanner, WindowResult
 
 HEAD = 4096
+SEAM = 24 << 10
+MOST_SEAMS = 4096
+MOST_THREADS = 8192
 _TEXT = bytes(range(32, 127)) + b"\t\r\n"
 
 
@@ -45,6 +51,8 @@ def layout_of(access: Access) -> Layout:
     try:
         if elf_core.is_elf(head):
             return elf_core.layout(access.read, access.size)
+        if head.startswith(minidump.MAGIC):
+            return minidump.layout(access.read, access.size)
     except Malformed as error:
         return Layout(Format.RAW, reasons=[f"malformed: {error.public}"])
     text = len(head.translate(None, _TEXT)) < len(head) // 50
@@ -80,7 +88,8 @@ class Examiner:
         """The report of one file, read here from start to end."""
         layout = layout_of(access)
         compressed = _is_compressed(layout)
-        results = [self.scanner.window(window, compressed=compressed) for window in access.windows()]
+        shifts = layout.shifts()
+        results = [self.scanner.window(w, shifts, compressed=compressed) for w in access.windows()]
         return self.finish(access, layout, results)
 
     def finish(self, access: FileAccess, layout: Layout, results: Iterable[WindowResult]) -> ObjectReport:
@@ -110,7 +119,8 @@ class Examiner:
         layout = layout_of(access)
         account.reasons.extend(_within(container, reason) for reason in layout.reasons)
         compressed = _is_compressed(layout) and not access.once
-        results = [self.scanner.window(window, compressed=compressed) for window in access.windows()]
+        shifts = layout.shifts()
+        results = [self.scanner.window(w, shifts, compressed=compressed) for w in access.windows()]
         account.read += access.total
         hits, clues = _collect(results)
         self._conclude(access, layout, hits, clues, account, container)
@@ -127,8 +137,42 @@ class Examiner:
         container: tuple[str, ...],
     ) -> None:
         """What only the complete object shows, then the findings."""
-        del access, clues
+        views = self._views(access, layout, account)
+        for view in views:
+            hits += _in_view(self.scanner.inspector(compressed=True).inspect(view.data), view)
+        hits += self._seams(access, layout)
+        second = Deep(access, layout, self.scanner.known, self.scanner.engine)
+        hits += second.hits(clues, views)
+        account.reasons += (_within(container, reason) for reason in second.reasons)
         account.findings.extend(to_findings(merge(hits), layout, container))
+
+    def _views(self, access: Access, layout: Layout, account: Account) -> list[View]:
+        """The registers of each thread, put together."""
+        notes = [segment for segment in layout.segments if is_registers(segment)][:MOST_THREADS]
+        raw = access.fetch((note.offset, note.size) for note in notes)
+        missing = [note for note in notes if len(raw.get((note.offset, note.size), b"")) != note.size]
+        if missing:
+            account.reasons.append("registers: notes could not be read")
+        return [view for note in notes for view in views(note, raw.get((note.offset, note.size), b""))]
+
+    def _seams(self, access: Access, layout: Layout) -> list[Hit]:
+        """What lies over the seam of two segments that are neighbours in memory but not in the file."""
+        found: list[Hit] = []
+        for left, right in layout.seams()[:MOST_SEAMS]:
+            before, after = min(SEAM, left.size), min(SEAM, right.size)
+            first = (left.offset + left.size - before, before)
+            second = (right.offset, after)
+            parts = access.fetch([first, second])
+            data = parts.get(first, b"") + parts.get(second, b"")
+            for hit in self.scanner.inspector(compressed=True).inspect(data):
+                if hit.start < before < hit.end:
+                    start = hit.start + first[0]
+                    form = f"{hit.form}/split"
+                    found.append(replace(hit, form=form, start=start, end=first[0] + before))
+                    found.append(
+                        replace(hit, form=form, start=right.offset, end=right.offset + hit.end - before)
+                    )
+        return found
 
     def _members(
         self,
@@ -178,6 +222,13 @@ def _collect(results: Iterable[WindowResult]) -> tuple[list[Hit], list[Clue]]:
         hits.extend(result.hits)
         clues.extend(result.clues)
     return hits, clues
+
+
+def _in_view(hits: Iterable[Hit], view: View) -> list[Hit]:
+    return [
+        replace(hit, form=f"{hit.form}/registers", start=view.offset, end=view.offset + view.length)
+        for hit in hits
+    ]
 
 
 def _is_compressed(layout: Layout) -> bool:

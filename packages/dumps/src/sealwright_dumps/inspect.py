@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from sealwright_dumps import sieve
+from sealwright_dumps import fingerprint, sieve
 from sealwright_dumps.anchors import STRUCTURE, Anchor
-from sealwright_dumps.detectors import compressed, credentials
+from sealwright_dumps.detectors import compressed, credentials, mldsa, own
 from sealwright_dumps.encodings import Spelling, base64_spellings, decode, hex_spellings, wide
 from sealwright_dumps.errors import Unavailable
 from sealwright_dumps.model import Confidence, Hit
@@ -147,3 +147,31 @@ def compression_lookouts() -> list[Lookout]:
         Lookout(literal, _compressed(name, shift, maker))
         for name, literal, shift, maker in compressed.STREAMS
     ]
+
+
+def coefficient_lookouts() -> list[Lookout]:
+    """Words just below the modulus of ML-DSA."""
+
+    def probe(_inspector: Inspector, data: bytes, at: int, _depth: int) -> list[Hit]:
+        hit = mldsa.coefficients(data, at)
+        return [] if hit is None else [hit]
+
+    return [Lookout(literal, probe) for literal in mldsa.LITERALS]
+
+
+def own_lookouts(paths: Sequence[str]) -> list[Lookout]:
+    """Our own keys, by the fingerprint files at `paths`."""
+    return [
+        Lookout(probe.literal, _own(probe))
+        for fingerprints in fingerprint.load_files(paths)
+        for entry in fingerprints.entries
+        for probe in own.probes(fingerprints.salt, entry)
+    ]
+
+
+def _own(own_probe: own.Probe) -> Probe:
+    def probe(_inspector: Inspector, data: bytes, at: int, _depth: int) -> list[Hit]:
+        hit = own_probe.confirm(data, at)
+        return [] if hit is None else [hit]
+
+    return probe

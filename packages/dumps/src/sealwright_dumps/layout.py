@@ -74,6 +74,11 @@ class Layout:
                 return segment.name
         return ""
 
+    def is_writable(self, offset: int) -> bool:
+        """Whether this byte was in memory that the process could write, or may have been: not a constant."""
+        name = self.name_at(offset)
+        return not name.startswith("load ") or "w" in name.split(" ")[2]
+
     def offset_of(self, address: int, length: int) -> int:
         """The file offset of `length` bytes at an address, or -1 when the file has them not all in one
         segment.
@@ -84,6 +89,11 @@ class Layout:
         segment = self._memory[place]
         inside = address - segment.address
         return segment.offset + inside if inside + length <= segment.size else -1
+
+    def shifts(self) -> tuple[int, ...]:
+        """Where words of memory start in the file, modulo eight. Debuggers do not always align segments."""
+        found = {(segment.offset - segment.address) % 8 for segment in self._memory}
+        return tuple(sorted(found)) or (0,)
 
     def seams(self) -> list[tuple[Segment, Segment]]:
         """Neighbours in memory that are no neighbours in the file: a key may lie over the seam."""

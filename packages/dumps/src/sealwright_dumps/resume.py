@@ -15,9 +15,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
+from sealwright_dumps.detectors.memory import Clue
 from sealwright_dumps.errors import Refused, Unavailable
 from sealwright_dumps.model import Confidence, Finding, Hit, ObjectReport, Status
-from sealwright_dumps.scanner import Clue, Settings, WindowResult
+from sealwright_dumps.scanner import Settings, WindowResult
 from sealwright_dumps.source import Identity
 
 

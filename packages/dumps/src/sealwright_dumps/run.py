@@ -60,7 +60,9 @@ def _scan_batch(paths: list[tuple[str, bool]]) -> list[ObjectReport]:
     return [scan_file(_examiner(), Path(path), follow=named) for path, named in paths]
 
 
-def _scan_span(path: str, identity: Identity, span: tuple[int, int], *, follow: bool) -> WindowResult:
+def _scan_span(
+    path: str, identity: Identity, span: tuple[int, int], shifts: tuple[int, ...], *, follow: bool
+) -> WindowResult:
     source = _local.sources.get(path)
     if source is None:
         for other in _local.sources.values():
@@ -69,7 +71,7 @@ def _scan_span(path: str, identity: Identity, span: tuple[int, int], *, follow: 
         source = _local.sources[path] = FileSource(Path(path), follow=follow)
     if source.identity != identity:
         raise Refused("changed-while-read", "the file changed while it was read", path)
-    return _examiner().scanner.window(window_at(source, *span))
+    return _examiner().scanner.window(window_at(source, *span), shifts)
 
 
 def scan_file(examiner: Examiner, path: Path, *, follow: bool = False) -> ObjectReport:
@@ -183,7 +185,7 @@ class Run:
         try:
             access = FileAccess(source, self._settings.window)
             layout = layout_of(access)
-            results = self._windows(access, entry)
+            results = self._windows(access, entry, layout.shifts())
             return self._examiner.finish(access, layout, results)
         except DumpsError as error:
             return _not_scannable(entry.path, source.size, f"{error.code}: {error.public}")
@@ -193,7 +195,7 @@ class Run:
         finally:
             source.close()
 
-    def _windows(self, access: FileAccess, entry: Entry) -> list[WindowResult]:
+    def _windows(self, access: FileAccess, entry: Entry, shifts: tuple[int, ...]) -> list[WindowResult]:
         results: list[WindowResult] = []
         pool = self._executor()
         pending: deque[tuple[tuple[int, int], Future[WindowResult]]] = deque()
@@ -211,12 +213,12 @@ class Run:
                 results.append(known)
                 self._progress(span[1] - span[0])
             elif pool is None:
-                results.append(self._examiner.scanner.window(window_at(source, *span)))
+                results.append(self._examiner.scanner.window(window_at(source, *span), shifts))
                 self._state.keep_window(entry.path, source.identity, span, results[-1])
                 self._progress(span[1] - span[0])
             else:
                 path = str(entry.path)
-                future = pool.submit(_scan_span, path, source.identity, span, follow=entry.named)
+                future = pool.submit(_scan_span, path, source.identity, span, shifts, follow=entry.named)
                 pending.append((span, future))
                 if len(pending) > 3 * self._workers:
                     take()

@@ -7,13 +7,18 @@ complete.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
+from sealwright_dumps.detectors import public
+from sealwright_dumps.detectors.memory import Clue, Memory
 from sealwright_dumps.inspect import (
     Inspector,
     Lookout,
+    coefficient_lookouts,
     compression_lookouts,
     credential_lookouts,
     merge,
+    own_lookouts,
     structure_lookouts,
 )
 from sealwright_dumps.model import Hit
@@ -36,21 +41,12 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class Clue:
-    """A place that may matter once the whole object is known, such as a structure that points elsewhere."""
-
-    kind: str
-    offset: int
-    length: int
-    extra: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class WindowResult:
     """The hits (offsets in the object) and clues of one window."""
 
     hits: tuple[Hit, ...] = ()
     clues: tuple[Clue, ...] = field(default=())
+    overflow: bool = False
 
 
 class Scanner:
@@ -58,16 +54,15 @@ class Scanner:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        common = [*structure_lookouts(), *self._extra()]
+        self.known = public.load(Path(path) for path in settings.public_keys)
+        self.memory = Memory(settings.engine)
+        common = [*structure_lookouts(), *coefficient_lookouts(), *own_lookouts(settings.fingerprints)]
         if settings.credentials:
             common += credential_lookouts()
         self._full = Inspector([*common, *compression_lookouts()], settings.engine)
         self._flat: Inspector | None = None
         self._common: list[Lookout] = common
         self.engine = self._full.engine
-
-    def _extra(self) -> list[Lookout]:
-        return []
 
     def inspector(self, *, compressed: bool) -> Inspector:
         """The inspector for an object; a compressed object is expanded elsewhere, so its streams are left
@@ -79,10 +74,20 @@ class Scanner:
             self._flat = Inspector(self._common, self.settings.engine)
         return self._flat
 
-    def window(self, window: Window, *, compressed: bool = False) -> WindowResult:
-        """The hits and clues of one window."""
-        hits = self.inspector(compressed=compressed).inspect(window.data, window.low, window.high)
-        placed = (
-            replace(hit, start=hit.start + window.base, end=hit.end + window.base) for hit in merge(hits)
-        )
-        return WindowResult(tuple(placed))
+    def window(
+        self, window: Window, shifts: tuple[int, ...] = (0,), *, compressed: bool = False
+    ) -> WindowResult:
+        """The hits and clues of one window. `shifts`: offsets of the object's words, modulo eight."""
+        inspector = self.inspector(compressed=compressed)
+        hits = inspector.inspect(window.data, window.low, window.high)
+        if compressed:  # no words in there
+            return WindowResult(tuple(_placed(hit, window.base) for hit in hits))
+        shifts = tuple((shift - window.base) % 8 for shift in shifts)
+        found = self.memory.search(window.data, window.low, window.high, shifts)
+        clues = tuple(replace(clue, offset=clue.offset + window.base) for clue in found.clues)
+        every = merge([*hits, *found.hits])
+        return WindowResult(tuple(_placed(hit, window.base) for hit in every), clues, found.overflow)
+
+
+def _placed(hit: Hit, base: int) -> Hit:
+    return replace(hit, start=hit.start + base, end=hit.end + base)

@@ -8,7 +8,8 @@ May never do: decide that something is a key. It only says where to look.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from typing import Protocol
 
@@ -16,6 +17,8 @@ from sealwright_dumps.errors import Misconfigured
 
 GRAM = 3  # shortest literal, and the gram that the numpy engine looks up
 BLOCK = 1 << 20
+WORD = 8
+FEW = 64
 
 Spot = tuple[int, int]  # (index of the literal, offset of its first byte)
 
@@ -105,17 +108,32 @@ class StdlibSieve:
 
     def __init__(self, literals: Sequence[bytes]) -> None:
         self._literals = list(literals)
-        self._longest = max((len(literal) for literal in literals), default=GRAM)
+        self._shortest = min((len(literal) for literal in literals), default=0)
+        self._prefixes: dict[int, list[tuple[int, bytes]]] = {}
+        for index, literal in enumerate(literals):
+            self._prefixes.setdefault(int.from_bytes(literal[:WORD], sys.byteorder), []).append(
+                (index, literal)
+            )
 
     def scan(self, data: bytes) -> list[Spot]:
         """All occurrences, ordered by offset."""
         spots: list[Spot] = []
-        for index, literal in enumerate(self._literals):
+        for index, literal in self._candidates(data):
             place = data.find(literal)
             while place >= 0:
                 spots.append((index, place))
                 place = data.find(literal, place + 1)
         return sorted(spots, key=_by_offset)
+
+    def _candidates(self, data: bytes) -> Iterable[tuple[int, bytes]]:
+        """The literals that can occur: with many long ones, a set of their first words sorts most out."""
+        if len(self._literals) <= FEW or self._shortest < WORD:
+            return enumerate(self._literals)
+        present: set[int] = set()
+        for shift in range(WORD):
+            words = memoryview(data)[shift : shift + (len(data) - shift) // WORD * WORD]
+            present |= self._prefixes.keys() & words.cast("Q")
+        return [pair for prefix in present for pair in self._prefixes[prefix]]
 
 
 def available() -> tuple[str, ...]:

@@ -5,23 +5,26 @@ May never do: write a key anywhere; it returns bytes that end up in test files.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
 from cryptography.hazmat.primitives import serialization as ser
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import pkcs12
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """One key of each common kind."""
+    """One key of each common kind. ML-DSA as its seed: older libraries cannot hold it."""
 
     rsa: rsa.RSAPrivateKey
     ec: ec.EllipticCurvePrivateKey
     ed25519: ed25519.Ed25519PrivateKey
+    mldsa_seed: bytes
 
     def all(self) -> tuple[Any, ...]:
-        """All of them."""
+        """Those that every supported library version can hold."""
         return (self.rsa, self.ec, self.ed25519)
 
 
@@ -31,13 +34,15 @@ def make_keys() -> Keys:
         rsa.generate_private_key(public_exponent=65537, key_size=2048),
         ec.generate_private_key(ec.SECP256R1()),
         ed25519.Ed25519PrivateKey.generate(),
+        os.urandom(32),
     )
 
 
-def pkcs8(key: Any, *, pem: bool = False) -> bytes:
-    """PrivateKeyInfo (RFC 5958)."""
+def pkcs8(key: Any, *, pem: bool = False, password: bytes = b"") -> bytes:
+    """PrivateKeyInfo or, with a password, EncryptedPrivateKeyInfo (RFC 5958)."""
     encoding = ser.Encoding.PEM if pem else ser.Encoding.DER
-    raw: bytes = key.private_bytes(encoding, ser.PrivateFormat.PKCS8, ser.NoEncryption())
+    cipher = ser.BestAvailableEncryption(password) if password else ser.NoEncryption()
+    raw: bytes = key.private_bytes(encoding, ser.PrivateFormat.PKCS8, cipher)
     return raw
 
 
@@ -52,3 +57,25 @@ def openssh(key: Any) -> bytes:
     """The OpenSSH text format."""
     raw: bytes = key.private_bytes(ser.Encoding.PEM, ser.PrivateFormat.OpenSSH, ser.NoEncryption())
     return raw
+
+
+def pfx(key: Any) -> bytes:
+    """PKCS#12 with a password."""
+    cipher = ser.BestAvailableEncryption(b"a password")
+    return pkcs12.serialize_key_and_certificates(b"name", key, None, None, cipher)
+
+
+def public_pem(key: Any) -> bytes:
+    """SubjectPublicKeyInfo of a private key."""
+    encoding, form = ser.Encoding.PEM, ser.PublicFormat.SubjectPublicKeyInfo
+    raw: bytes = key.public_key().public_bytes(encoding, form)
+    return raw
+
+
+def mldsa_pkcs8(seed: bytes, *, oid: int = 0x12) -> bytes:
+    """PrivateKeyInfo of ML-DSA-65 in the seed form (RFC 9881): fixed lengths, so written out."""
+    inner = b"\x80\x20" + seed
+    octets = b"\x04" + bytes((len(inner),)) + inner
+    algorithm = bytes.fromhex("300b060960864801650304") + b"\x03" + bytes((oid,))
+    body = b"\x02\x01\x00" + algorithm + octets
+    return b"\x30" + bytes((len(body),)) + body

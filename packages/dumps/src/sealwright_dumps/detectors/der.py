@@ -6,8 +6,6 @@ May never do: call something a key because of its header; the numbers inside mus
 
 from __future__ import annotations
 
-from cryptography.hazmat.primitives.serialization import load_der_private_key
-
 from sealwright_dumps.detectors.asn1 import (
     OCTETS,
     OID,
@@ -18,7 +16,7 @@ from sealwright_dumps.detectors.asn1 import (
     integer,
     read,
 )
-from sealwright_dumps.detectors.public import LOAD_ERRORS, algorithm_of, key_id, rsa_key_id
+from sealwright_dumps.detectors.public import LOAD_ERRORS, algorithm_of, key_id, load_private_der, rsa_key_id
 from sealwright_dumps.errors import Malformed
 from sealwright_dumps.model import Confidence, Hit
 
@@ -117,7 +115,7 @@ def pkcs8(data: bytes, at: int) -> Hit | None:
 def _loaded(data: bytes, node: Node, kind: str) -> Hit | None:
     blob = data[node.start : node.end]
     try:
-        key = load_der_private_key(blob, None)
+        key = load_private_der(blob)
         name = key_id(key.public_key())
     except LOAD_ERRORS:
         return None

@@ -52,6 +52,20 @@ def algorithm_of(key: Any) -> str:
     return name.replace("mldsa", "ml-dsa-").replace("mlkem", "ml-kem-")
 
 
+def load_private_der(blob: bytes) -> Any:
+    """A private key from DER. Raises one of LOAD_ERRORS.
+
+    The library's own check of an RSA key tests its primes, which takes fifty times as long as the product
+    does.
+    """
+    key = serialization.load_der_private_key(blob, None, unsafe_skip_rsa_key_validation=True)
+    if isinstance(key, rsa.RSAPrivateKey):
+        numbers = key.private_numbers()
+        if numbers.p * numbers.q != numbers.public_numbers.n:
+            raise ValueError("the primes are not the modulus's")
+    return key
+
+
 def rsa_key_id(modulus: int, exponent: int) -> str:
     """The key id of an RSA public key, or nothing when the numbers are not one."""
     try:

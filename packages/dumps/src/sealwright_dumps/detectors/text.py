@@ -13,10 +13,10 @@ import re
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, x25519
-from cryptography.hazmat.primitives.serialization import load_der_private_key, load_ssh_private_key
+from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 
 from sealwright_dumps.detectors.der import DETECTOR, looks_random
-from sealwright_dumps.detectors.public import LOAD_ERRORS, algorithm_of, key_id, rsa_key_id
+from sealwright_dumps.detectors.public import LOAD_ERRORS, algorithm_of, key_id, load_private_der, rsa_key_id
 from sealwright_dumps.model import Confidence, Hit
 
 LONGEST_PEM = 32 << 10
@@ -95,7 +95,7 @@ def _judge_pem(blob: bytes, label: str, form: str, span: tuple[int, int]) -> Hit
 def _load_pem(blob: bytes, kind: str) -> Any:
     if kind == "pem-openssh":
         return load_ssh_private_key(_as_openssh(blob), None)
-    return load_der_private_key(blob, None)
+    return load_private_der(blob)
 
 
 def _as_openssh(blob: bytes) -> bytes:

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sealwright_dumps.corpus import build, mldsa
+from sealwright_dumps.corpus.keys import Keys
+from sealwright_dumps.detectors import aes, words
+from sealwright_dumps.detectors.memory import Memory
+from sealwright_dumps.detectors.words import Kind, StdlibWords
+
+numpy = pytest.importorskip("numpy", reason="the engines are compared when the extra `fast` is installed")
+
+
+def both(data: bytes, shift: int = 0) -> tuple[list[words.Spot], list[words.Spot]]:
+    return sorted(words.NumpyWords().spots(data, shift)), sorted(StdlibWords().spots(data, shift))
+
+
+def test_both_engines_give_the_same_spots_on_keys_among_random_words(keys: Keys) -> None:
+    heap, _ = build.bignum_heap(keys, build.HEAP)
+    schedule = aes.expand(os.urandom(32))
+    _, polynomials = mldsa.secret(os.urandom(32), "ml-dsa-44")
+    data = heap + os.urandom(words.BLOCK) + schedule + os.urandom(720) + mldsa.packed(polynomials, 2) + heap
+    first, second = both(data)
+    assert first == second
+    assert {kind for kind, _, _ in first} >= {Kind.BIGNUM, Kind.AES, Kind.PACKED2}
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    st.lists(
+        st.one_of(
+            st.integers(0, 200),
+            st.sampled_from([0x31, 0x91, 0x100000010, 0x1000000010, 1 << 40]),
+            st.integers(0, 2**64 - 1),
+        ),
+        min_size=4,
+        max_size=400,
+    ),
+    st.integers(0, 7),
+)
+def test_both_engines_give_the_same_spots_on_any_words(values: list[int], shift: int) -> None:
+    data = bytes(shift) + b"".join(value.to_bytes(8, "little") for value in values)
+    first, second = both(data, shift)
+    assert first == second
+
+
+@pytest.mark.parametrize("engine", ["numpy", "stdlib"])
+@pytest.mark.parametrize("size", [16, 24, 32])
+def test_a_schedule_over_a_block_boundary_is_proved(engine: str, size: int) -> None:
+    data = bytearray(3 * words.BLOCK)
+    schedule = aes.expand(os.urandom(size))
+    at = words.BLOCK - 100
+    data[at : at + len(schedule)] = schedule
+    found = Memory(engine).search(bytes(data), 0, len(data), (0,))
+    assert [(hit.start, hit.end, hit.algorithm) for hit in found.hits] == [
+        (at, at + len(schedule), f"aes-{8 * size}")
+    ]
+
+
+def test_a_schedule_with_one_changed_bit_is_not_reported() -> None:
+    schedule = bytearray(aes.expand(os.urandom(32)))
+    schedule[-1] ^= 1
+    assert Memory().search(bytes(64) + bytes(schedule) + bytes(64), 0, 400, (0,)).hits == []
+
+
+def test_the_schedule_of_fips_197_is_made() -> None:
+    made = aes.expand(bytes.fromhex("2b7e151628aed2a6abf7158809cf4f3c"))
+    assert made[-16:].hex() == "d014f9a8c9ee2589e13f0cc8b6630ca6"
+    made = aes.expand(bytes.fromhex("603deb1015ca71be2b73aef0857d77811f352c073b6108d72d9810a30914dff4"))
+    assert made[-16:].hex() == "fe4890d1e6188d0b046df344706c631e"
+
+
+@pytest.mark.parametrize("filler", [b"12345678", b"\x01\x02\x03\x04", b"\x11", bytes(8)])
+def test_small_regular_numbers_are_no_lattice_key(filler: bytes) -> None:
+    data = (filler * 4000)[:16000]
+    assert Memory().search(data, 0, len(data), (0,)).hits == []
