@@ -91,11 +91,12 @@ def findings(tables: Tables, params: Params, codes: Collection[str] | None = Non
     """
     for code in EXPRESSIONS if codes is None else codes:
         expression = EXPRESSIONS[code](tables, params)
-        for row in _answer(expression):
+        for row in rows_of(expression):
             yield Row(code=code, **{name: row[name] for name in FINDING})
 
 
-def _answer(expression: ir.Table) -> list[dict[str, Any]]:
+def rows_of(expression: ir.Table) -> list[dict[str, Any]]:
+    """The rows of an expression, from whatever engine its tables are of."""
     with _renamed_calls():
         rows: list[dict[str, Any]] = expression.to_pyarrow().to_pylist()
     return rows

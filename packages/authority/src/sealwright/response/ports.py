@@ -1,0 +1,45 @@
+"""What response needs from outside: hands to act with, eyes for the preview, a memory."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from sealwright.admin.model import Action
+from sealwright.response.model import Preview, Response
+
+
+class Hands(Protocol):
+    """Carries actions out. Each returns only when the change is durable; each only takes power away."""
+
+    async def act(self, action: Action, subject: str, reason: str) -> None:
+        """Do it. Doing it twice is harmless.
+
+        Raises:
+            Refused: it cannot be done to this subject.
+            Unavailable: it could not be done now.
+        """
+        ...
+
+
+class Eyes(Protocol):
+    """Says what an action would touch. Called in a worker thread."""
+
+    def preview(self, action: Action, subject: str) -> Preview:
+        """The action's own blast radius, now."""
+        ...
+
+    def realm_of(self, kid: str) -> str | None:
+        """The realm of a key of ours; None where it was never ours."""
+        ...
+
+
+class ResponseStore(Protocol):
+    """Keeps what was decided and what came of it. Called in a worker thread."""
+
+    def keep(self, response: Response) -> None:
+        """Keep a response, or replace the one with the same id. Durable when this returns."""
+        ...
+
+    def since(self, at: float) -> list[Response]:
+        """Responses from a time (unix seconds) on, oldest first."""
+        ...

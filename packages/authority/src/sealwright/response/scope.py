@@ -1,0 +1,240 @@
+"""Blast radius: what forgeries did touch, what they could have touched, and which evidence is missing.
+
+The two sets are kept apart. Touched is proof: a token with a valid signature that the ledger does not have,
+presented somewhere. Could have been touched is everything in the key's (or client's) reach over the same
+time. Where nobody reported, nothing is proven either way, and that is said. Needs the extra `detect`; reads
+only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import ibis
+import ibis.expr.types as ir
+import msgspec
+
+from sealwright.detection.catalogue.tables import Tables, judged
+from sealwright.detection.engine import rows_of
+from sealwright.detection.model import ACCEPTED
+from sealwright.errors import Refused
+
+UNKNOWN_TENANT = "(unknown)"
+GAP = 3_600.0
+"""Seconds without a single report from a relying party that count as missing evidence."""
+
+Progress = Callable[[str], None]
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked about: a key or a client, over a time (unix seconds; `until` is excluded)."""
+
+    kid: str | None = None
+    client_id: str | None = None
+    since: float
+    until: float
+
+
+class Touched(msgspec.Struct, frozen=True, kw_only=True):
+    """A subject whose data forged tokens were presented for. Times are unix seconds; `sub_digest` may be
+    unknown.
+    """
+
+    tenant: str
+    sub_digest: str | None
+    client_id: str | None
+    audience: str
+    resource: str | None
+    reporter: str
+    tokens: int
+    accepted: int
+    refused: int
+    first_at: float
+    last_at: float
+
+
+class Reach(msgspec.Struct, frozen=True, kw_only=True):
+    """What of a tenant was in reach: genuine activity in the same scope and time. Times are unix seconds."""
+
+    tenant: str
+    subjects: int
+    tokens: int
+    touched_subjects: int
+    first_at: float
+    last_at: float
+
+
+class Missing(msgspec.Struct, frozen=True):
+    """Evidence that there is none of."""
+
+    kind: str
+    about: str
+    detail: str
+
+
+class Scope(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer. `touched` is proven, `reach` is not; `missing` says where nothing can be."""
+
+    question: Question
+    realm: str | None
+    audiences: list[str]
+    touched: list[Touched]
+    reach: list[Reach]
+    missing: list[Missing]
+    hours: list[tuple[float, int]]
+    """Start of each hour with forged uses (unix seconds), and how many."""
+
+
+def scope(t: Tables, question: Question, progress: Progress | None = None) -> Scope:
+    """Answer a question.
+
+    Args:
+        t: the lake.
+        question: a key or a client, and a time.
+        progress: is told each step before it is taken.
+
+    Raises:
+        Refused: `nothing_asked`, or `unknown_key`.
+    """
+    say = progress or (lambda _step: None)
+    if (question.kid is None) == (question.client_id is None):
+        raise Refused("nothing_asked", "Ask about one key or one client.")
+    say("key facts")
+    key = _key(t, question)
+    say("forged tokens that were presented")
+    forged = _forged(t, question)
+    touched = [_touched(row) for row in rows_of(_by_subject(forged))]
+    hours = [(float(row["hour"]) * GAP, int(row["uses"])) for row in rows_of(_by_hour(forged))]
+    say("genuine activity in the same reach")
+    reach = [_reach(row, touched) for row in rows_of(_in_reach(t, question, key))]
+    say("missing evidence")
+    return Scope(
+        question=question,
+        realm=key["realm"] if key else None,
+        audiences=list(key["audiences"]) if key else [],
+        touched=touched,
+        reach=reach,
+        missing=list(_missing(t, question, key)),
+        hours=hours,
+    )
+
+
+def of_tenant(whole: Scope, tenant: str) -> Scope:
+    """What one tenant may be told: its own rows, and nothing that counts or names another's."""
+    return Scope(
+        question=whole.question,
+        realm=whole.realm,
+        audiences=whole.audiences,
+        touched=[row for row in whole.touched if row.tenant == tenant],
+        reach=[row for row in whole.reach if row.tenant == tenant],
+        missing=whole.missing,
+        hours=[],
+    )
+
+
+def _key(t: Tables, question: Question) -> dict[str, Any] | None:
+    if question.kid is None:
+        return None
+    found = rows_of(
+        t.keys.filter(t.keys.kid == question.kid).select("realm", "audiences", "use_from", "verify_until")
+    )
+    if not found:
+        raise Refused("unknown_key", "That key was never ours: it has no scope here.")
+    return found[0]
+
+
+def _forged(t: Tables, question: Question) -> ir.Table:
+    """Judged observations in the question's time whose place holds no such token; tenant filled in."""
+    seen = judged(t.observed)
+    seen = seen.filter((seen.at >= question.since) & (seen.at < question.until))
+    if question.kid is not None:
+        seen = seen.filter(seen.kid == question.kid)
+    else:
+        seen = seen.filter(seen.client_id == question.client_id)
+    leaves = t.issued.select("log_id", "idx", "digest")
+    forged = seen.anti_join(leaves, ["log_id", "idx", "digest"])
+    known = t.issued.filter(t.issued.sub_digest.notnull() & t.issued.tenant.notnull())
+    homes = known.group_by("sub_digest").aggregate(home=known.tenant.min())
+    placed = forged.left_join(homes, "sub_digest")
+    return placed.mutate(
+        tenant=ibis.coalesce(placed.tenant, placed.home, UNKNOWN_TENANT),
+        audience=placed.aud.fill_null(ibis.literal([], "array<string>")).join(" "),
+    )
+
+
+def _by_subject(forged: ir.Table) -> ir.Table:
+    keys = ["tenant", "sub_digest", "client_id", "audience", "resource", "reporter"]
+    accepted = (forged.verdict == ACCEPTED).cast("int64")
+    rows = forged.group_by(keys).aggregate(
+        tokens=forged.digest.nunique(),
+        uses=forged.count(),
+        accepted=accepted.sum(),
+        first_at=forged.at.min(),
+        last_at=forged.at.max(),
+    )
+    return rows.order_by(["tenant", "first_at", "sub_digest", "reporter", "resource"])
+
+
+def _by_hour(forged: ir.Table) -> ir.Table:
+    hours = forged.mutate(hour=(forged.at / GAP).floor().cast("int64"))
+    return hours.group_by("hour").aggregate(uses=hours.count()).order_by("hour")
+
+
+def _in_reach(t: Tables, question: Question, key: dict[str, Any] | None) -> ir.Table:
+    genuine = t.issued.filter((t.issued.iat >= question.since) & (t.issued.iat < question.until))
+    if key is not None:
+        genuine = genuine.filter(genuine.realm == key["realm"])
+    else:
+        genuine = genuine.filter(genuine.client_id == question.client_id)
+    genuine = genuine.mutate(of=genuine.tenant.fill_null(UNKNOWN_TENANT))
+    reach = genuine.group_by("of").aggregate(
+        subjects=genuine.sub_digest.nunique(),
+        tokens=genuine.count(),
+        first_at=genuine.iat.min(),
+        last_at=genuine.iat.max(),
+    )
+    return reach.order_by("of")
+
+
+def _touched(row: dict[str, Any]) -> Touched:
+    uses, accepted = int(row.pop("uses")), int(row.pop("accepted"))
+    return Touched(**row, accepted=accepted, refused=uses - accepted)
+
+
+def _reach(row: dict[str, Any], touched: list[Touched]) -> Reach:
+    tenant = row["of"]
+    return Reach(
+        tenant=tenant,
+        subjects=int(row["subjects"]),
+        tokens=int(row["tokens"]),
+        touched_subjects=len({one.sub_digest for one in touched if one.tenant == tenant}),
+        first_at=float(row["first_at"]),
+        last_at=float(row["last_at"]),
+    )
+
+
+def _missing(t: Tables, question: Question, key: dict[str, Any] | None) -> Iterator[Missing]:
+    seen = t.observed.filter((t.observed.at >= question.since) & (t.observed.at < question.until))
+    reporters = {row["reporter"]: row for row in rows_of(_activity(seen))}
+    for row in rows_of(t.validators.select("reporter").distinct().order_by("reporter")):
+        if row["reporter"] not in reporters:
+            yield Missing("silent_reporter", row["reporter"], "registered, and reported nothing in this time")
+    for name, row in sorted(reporters.items()):
+        if row["first_at"] > question.since + GAP or row["last_at"] < question.until - GAP:
+            times = f"reports from {row['first_at']:.0f} to {row['last_at']:.0f} only"
+            yield Missing("partial_reports", name, times)
+    if key is not None:
+        heard = {aud for row in rows_of(seen.select("aud").distinct()) for aud in row["aud"] or ()}
+        for audience in sorted(set(key["audiences"]) - heard):
+            yield Missing(
+                "unreported_audience", audience, "in the key's scope; no relying party of it reports"
+            )
+    refused = seen.filter(seen.signature == "unverified")
+    unverified = rows_of(refused.aggregate(uses=refused.count()))[0]["uses"]
+    if unverified:
+        yield Missing("unverified", "refusals", f"{unverified} refused unverified; not counted")
+
+
+def _activity(seen: ir.Table) -> ir.Table:
+    return seen.group_by("reporter").aggregate(first_at=seen.at.min(), last_at=seen.at.max())
