@@ -67,6 +67,16 @@ def open_root_of_trust(directory: Path, now: float) -> RootOfTrust:
     return RootOfTrust(payload["version"], payload["expires_at"], directory / "root.json", admission, keys)
 
 
+def root_version(directory: Path) -> int:
+    """The version of the root in `directory`. Reads the public document only.
+
+    Raises:
+        Misconfigured: `bad_root` or `missing_file`.
+    """
+    version: int = _read_root(directory / "root.json")["version"]
+    return version
+
+
 def _make(directory: Path, now: float) -> None:
     # Nobody has pinned a root that was never written; keys of a start that was cut off are used as they are.
     for name in ("root.key", "admission.key"):

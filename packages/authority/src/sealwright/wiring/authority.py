@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 
 from sealwright.admin.service import Auditor
+from sealwright.admission.trust import root_version
 from sealwright.clock import Clock
 from sealwright.config import Config
 from sealwright.detection import http as detection_http
@@ -123,14 +124,15 @@ class Authority:
         strict = [name for name, realm in config.realms.items() if realm.strict]
         keys = KeyService(key_policies(config), stores.keys, stores.admissions, clock, strict)
         clients = CachedClients(stores.clients, clock)
-        selfcheck = SelfCheck(config.state.path / "trust" / "root.json")
+        trust = config.state.path / "trust"
+        selfcheck = SelfCheck(trust / "root.json")
         issuer = Issuer(
             _realms(config), clients, stores.replay, _signing_key(keys), selfcheck.require_valid, clock
         )
         registry = CollectorRegistry()
         detector, alarms = _detection(stores, clock, registry)
         manifests = ManifestFeed()
-        keys.on_manifest(_publish_to(manifests, selfcheck))
+        keys.on_manifest(_publish_to(manifests, root_version(trust), selfcheck))
         run = config.state.path / "run"
         signers = SignerManager(run, ledger, stores.ledger, keys, issuer)
         return cls(
@@ -214,9 +216,9 @@ def _detection(stores: Stores, clock: Clock, registry: CollectorRegistry) -> tup
     return Detector(judging, feed, metrics), feed
 
 
-def _publish_to(feed: ManifestFeed, selfcheck: SelfCheck) -> Callable[[Manifest], None]:
+def _publish_to(feed: ManifestFeed, root: int, selfcheck: SelfCheck) -> Callable[[Manifest], None]:
     def publish(manifest: Manifest) -> None:
-        document = {"root_version": 1, "admission": manifest.admission, "manifest": manifest.jws}
+        document = {"root_version": root, "admission": manifest.admission, "manifest": manifest.jws}
         served = msgspec.json.encode(document)
         selfcheck.feed(served)
         feed.publish(manifest.version, served)
