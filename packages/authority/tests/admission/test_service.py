@@ -76,8 +76,15 @@ def candidate() -> Candidate:
     return Candidate(log_id_of(jwk), f"{PREFIX}/{log_id_of(jwk)}", jwk, POLICY_DIGEST)
 
 
-def evidence(kind: str = "simulated") -> Evidence:
-    return Evidence(kind, "AAAA", "bound", "00" * 32)
+NONCE = "00" * 32
+
+
+def evidence(who: Candidate, kind: str = "simulated", nonce: str = NONCE) -> Evidence:
+    binding = digest({"jwk": who.jwk, "nonce": nonce, "policy": who.policy_digest})
+    return Evidence(kind, "AAAA", binding, nonce)
+
+
+WHO = candidate()
 
 
 @pytest.fixture
@@ -111,7 +118,7 @@ def test_an_admission_says_what_was_appraised(
     key: DocumentSigner, store: MemoryAdmissions, clock: FixedClock
 ) -> None:
     who = candidate()
-    admission = admitter(key, store, clock).admit(who, evidence(), POLICY_DIGEST)
+    admission = admitter(key, store, clock).admit(who, evidence(who), POLICY_DIGEST)
     said = claims(admission.statement)
     assert said == {
         "incarnation": who.log_id,
@@ -123,15 +130,16 @@ def test_an_admission_says_what_was_appraised(
         "admitted_at": int(clock.at),
         "expires_at": int(clock.at) + 3_600,
     }
-    assert json.loads(admission.result)["nonce"] == evidence().nonce
+    assert json.loads(admission.result)["nonce"] == NONCE
     assert store.open() == [admission]
 
 
 def test_an_admission_is_signed_by_the_admission_key(
     key: DocumentSigner, store: MemoryAdmissions, clock: FixedClock
 ) -> None:
+    who = candidate()
     header, body, signature = (
-        admitter(key, store, clock).admit(candidate(), evidence(), POLICY_DIGEST).statement.split(".")
+        admitter(key, store, clock).admit(who, evidence(who), POLICY_DIGEST).statement.split(".")
     )
     assert json.loads(from_b64u(header)) == {"alg": "EdDSA", "kid": key.kid, "typ": ADMISSION_TYPE}
     public = Ed25519PublicKey.from_public_bytes(from_b64u(key.jwk["x"]))
@@ -154,9 +162,24 @@ def test_an_admission_is_signed_by_the_admission_key(
 def test_a_candidate_that_is_not_what_was_started_is_refused(
     code: str, change: dict[str, Any], key: DocumentSigner, store: MemoryAdmissions, clock: FixedClock
 ) -> None:
+    who = replace(candidate(), **change)
     with pytest.raises(Refused) as caught:
-        admitter(key, store, clock).admit(replace(candidate(), **change), evidence(), POLICY_DIGEST)
+        admitter(key, store, clock).admit(who, evidence(who), POLICY_DIGEST)
     assert caught.value.code == code
+    assert store.kept == {}
+
+
+@pytest.mark.parametrize(
+    "borrowed",
+    [evidence(candidate()), evidence(WHO, nonce="11" * 32), Evidence("simulated", "AAAA", "", NONCE)],
+    ids=["of_another_signer", "of_another_nonce", "of_nothing"],
+)
+def test_evidence_that_is_not_bound_to_this_signer_and_nonce_is_refused(
+    borrowed: Evidence, key: DocumentSigner, store: MemoryAdmissions, clock: FixedClock
+) -> None:
+    with pytest.raises(Refused) as caught:
+        admitter(key, store, clock).admit(WHO, replace(borrowed, nonce=NONCE), POLICY_DIGEST)
+    assert caught.value.code == "evidence_not_bound"
     assert store.kept == {}
 
 
@@ -165,19 +188,20 @@ def test_a_candidate_that_is_not_what_was_started_is_refused(
 def test_software_never_passes_as_more_than_it_is(
     asked: EvidenceLevel, kind: str, key: DocumentSigner, store: MemoryAdmissions, clock: FixedClock
 ) -> None:
-    serve = admitter(key, store, clock, asked)
+    serve, who = admitter(key, store, clock, asked), candidate()
     if (kind, asked) == ("simulated", EvidenceLevel.SIMULATED):
-        assert serve.admit(candidate(), evidence(kind), POLICY_DIGEST).level is EvidenceLevel.SIMULATED
+        assert serve.admit(who, evidence(who, kind), POLICY_DIGEST).level is EvidenceLevel.SIMULATED
         return
     with pytest.raises(Refused) as caught:
-        serve.admit(candidate(), evidence(kind), POLICY_DIGEST)
+        serve.admit(who, evidence(who, kind), POLICY_DIGEST)
     assert caught.value.code == "evidence_too_weak"
 
 
 @given(kind=st.text().filter(lambda kind: kind not in {"none", "simulated"}))
 def test_evidence_of_any_other_kind_is_refused(kind: str) -> None:
+    who = candidate()
     with pytest.raises(Refused) as caught:
-        SoftwareAppraiser().appraise(candidate(), evidence(kind), 0.0)
+        SoftwareAppraiser().appraise(who, evidence(who, kind), 0.0)
     assert caught.value.code == "evidence_not_understood"
 
 
@@ -185,23 +209,23 @@ def test_a_log_is_admitted_once_and_renewed_only_while_open(
     key: DocumentSigner, store: MemoryAdmissions, clock: FixedClock
 ) -> None:
     serve, who = admitter(key, store, clock), candidate()
-    first = serve.admit(who, evidence(), POLICY_DIGEST)
+    first = serve.admit(who, evidence(who), POLICY_DIGEST)
     with pytest.raises(Refused, match="already_admitted"):
-        serve.admit(who, evidence(), POLICY_DIGEST)
+        serve.admit(who, evidence(who), POLICY_DIGEST)
     clock.at += 1_800
     assert serve.renewal_due(first)
-    renewed = serve.renew(who, evidence(), POLICY_DIGEST)
+    renewed = serve.renew(who, evidence(who), POLICY_DIGEST)
     assert renewed.expires_at == first.expires_at + 1_800
     serve.close(who.log_id)
     with pytest.raises(Refused, match="not_open"):
-        serve.renew(who, evidence(), POLICY_DIGEST)
+        serve.renew(who, evidence(who), POLICY_DIGEST)
 
 
 def test_what_a_run_left_open_is_closed_by_the_next(
     key: DocumentSigner, store: MemoryAdmissions, clock: FixedClock
 ) -> None:
     before = admitter(key, store, clock)
-    left = {before.admit(candidate(), evidence(), POLICY_DIGEST).log_id for _ in range(2)}
+    left = {before.admit(who, evidence(who), POLICY_DIGEST).log_id for who in (candidate(), candidate())}
     closed = admitter(key, store, clock).close_left_over()
     assert {admission.log_id for admission in closed} == left
     assert store.open() == []

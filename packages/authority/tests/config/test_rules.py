@@ -42,14 +42,19 @@ BROKEN: list[tuple[str, Config]] = [
     ("public_url", Config(server=c.ServerConfig(public_url="https://x example"))),
     ("manifest_life", Config(manifest=c.ManifestConfig(life=601))),
     ("manifest_life", Config(manifest=c.ManifestConfig(life=1))),
-    ("key_use", Config(keys=c.KeyConfig(use=14 * 86_400 + 1))),
+    (
+        "key_use",
+        Config(keys=c.KeyConfig(use=14 * 86_400 + 1), admission=c.AdmissionConfig(lifetime=31 * 86_400)),
+    ),
     ("skew", Config(keys=c.KeyConfig(skew=-1))),
     ("skew", Config(keys=c.KeyConfig(skew=301))),
     ("lead_covers_manifest", Config(keys=c.KeyConfig(lead=59))),
     ("lead_within_use", Config(keys=c.KeyConfig(use=3_600, lead=1_800))),
     ("signer_count", Config(signers=c.SignerConfig(count=0))),
     ("evidence_level", Config(admission=c.AdmissionConfig(evidence="strong"))),
-    ("admission_lifetime", Config(admission=c.AdmissionConfig(lifetime=30))),
+    ("admission_lifetime", Config(admission=c.AdmissionConfig(lifetime=33 * 86_400))),
+    ("admission_covers_keys", Config(admission=c.AdmissionConfig(lifetime=12 * 3_600))),
+    ("admission_covers_keys", Config(keys=c.KeyConfig(use=14 * 86_400))),
     ("log_level", Config(log=c.LogConfig(level="loud"))),
     ("no_realm", Config(realms={}, demo=c.DemoConfig(enabled=False))),
     ("demo_realms", Config(realms={"staff": RealmConfig(audiences=MAIL)})),
@@ -124,6 +129,7 @@ def test_nothing_that_may_run_exceeds_a_ceiling(
     config = Config(
         keys=c.KeyConfig(use=use, lead=lead, skew=skew),
         manifest=c.ManifestConfig(life=life),
+        admission=c.AdmissionConfig(lifetime=31 * 86_400),
         realms={
             name: RealmConfig(audiences=MAIL, max_lifetime=ttl, default_lifetime=default)
             for name in ("consumer", "enterprise")

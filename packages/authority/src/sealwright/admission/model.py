@@ -37,11 +37,13 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a signer showed for a nonce: kind, the evidence itself (base64 or empty), what it binds."""
+    """What a signer showed for our nonce (hex): its kind, the evidence itself (text), the digest that it
+    binds.
+    """
 
     kind: str
-    evidence: Any
-    binding: Any
+    evidence: str
+    binding: str
     nonce: str
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sealwright.admission.documents import log_id_of
-from sealwright.admission.model import Admission, AdmissionPolicy, Appraisal, Candidate, digest
+from sealwright.admission.model import Admission, AdmissionPolicy, Appraisal, Candidate, Evidence, digest
 from sealwright.errors import Refused
 
 
@@ -39,6 +39,20 @@ def require_policy(candidate: Candidate, expected_digest: str) -> None:
     if candidate.policy_digest != expected_digest:
         detail = f"{candidate.policy_digest}, expected {expected_digest}"
         raise Refused("policy_differs", "the signer runs another policy than it was started with", detail)
+
+
+def require_binding(candidate: Candidate, evidence: Evidence) -> None:
+    """Refuse evidence that was collected for another identity key, policy or nonce
+    (docs/formats/signer-protocol.md).
+
+    Raises:
+        Refused: `evidence_not_bound`.
+    """
+    bound = {"jwk": candidate.jwk, "nonce": evidence.nonce, "policy": candidate.policy_digest}
+    if evidence.binding != digest(bound):
+        raise Refused(
+            "evidence_not_bound", "the evidence is not bound to this signer's identity key and our nonce"
+        )
 
 
 def require_level(appraisal: Appraisal, policy: AdmissionPolicy) -> None:

@@ -95,6 +95,7 @@ class Admitter:
         now = self._clock.now()
         rules.require_own_names(candidate, self._origin_prefix)
         rules.require_policy(candidate, policy_digest)
+        rules.require_binding(candidate, evidence)
         appraisal = self._appraiser.appraise(candidate, evidence, now)
         rules.require_level(appraisal, self._policy)
         payload = rules.statement_of(candidate, appraisal, appraisal.facts, self._policy, now)

@@ -16,8 +16,8 @@ KEY_USE_CEILING = 14 * 86_400
 """Seconds. NIST IR 8587: two weeks for keys that serve several tenants."""
 MANIFEST_LIFE_CEILING = 600
 """Seconds that a validator may go on without a fresh manifest."""
-ADMISSION_LIFETIME_CEILING = 7 * 86_400
-"""Seconds that an appraisal may be relied on without another."""
+ADMISSION_LIFETIME_CEILING = 32 * 86_400
+"""Seconds that an admission holds: room for the longest keys, see the rule `admission_covers_keys`."""
 
 KEY_HANDOVER = 30
 """Seconds by which a successor's window overlaps its predecessor's (the rule is in `keys.rules`)."""
@@ -79,7 +79,7 @@ class AdmissionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     evidence: str = "none"
-    lifetime: Seconds = 6 * 3_600
+    lifetime: Seconds = 24 * 3_600
 
 
 class LogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

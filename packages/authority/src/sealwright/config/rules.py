@@ -191,12 +191,30 @@ def _signers(config: Config) -> Iterator[Problem]:
         ADMISSION_LIFETIME_CEILING,
         "admission_lifetime",
     )
+    yield from _admission_covers_keys(config)
     if config.log.level not in LOG_LEVELS:
         yield Problem(
             "log_level",
             "log.level",
             f'"{config.log.level}" is no level',
             f"use one of {', '.join(LOG_LEVELS)}",
+        )
+
+
+def _admission_covers_keys(config: Config) -> Iterator[Problem]:
+    """When a signer dies its keys stay published until their last token has expired, and a manifest names no
+    signer whose admission is over. An admission is renewed at half of its life, so half of it must cover a
+    key's whole life.
+    """
+    lifetime = max((realm.max_lifetime for realm in config.realms.values()), default=0)
+    keys = config.keys
+    least = 2 * (keys.use + KEY_HANDOVER + lifetime + 2 * keys.skew + config.manifest.life)
+    if config.admission.lifetime < least:
+        yield Problem(
+            "admission_covers_keys",
+            "admission.lifetime",
+            f"{spoken(config.admission.lifetime)} is shorter than twice the life of a key and its last token",
+            f"use at least {spoken(least)}, or shorten keys.use",
         )
 
 

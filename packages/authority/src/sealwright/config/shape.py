@@ -34,7 +34,8 @@ def is_section(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 
 
-def _is_duration(kind: Any) -> bool:
+def is_duration(kind: Any) -> bool:
+    """Whether a value of type `kind` is a number of seconds."""
     return get_origin(kind) is Annotated and any(
         isinstance(meta, msgspec.Meta) and (meta.extra or {}).get("unit") == "seconds"
         for meta in get_args(kind)[1:]
@@ -68,7 +69,7 @@ def fitted(unverified_value: Any, kind: Any, where: str, path: tuple[str, ...] =
             if name not in known:
                 raise unknown((*path, name), known, where)
         return {k: fitted(v, known[k], where, (*path, k)) for k, v in unverified_value.items()}
-    if _is_duration(kind) and isinstance(unverified_value, str):
+    if is_duration(kind) and isinstance(unverified_value, str):
         return _read(seconds, unverified_value, where, path)
     return unverified_value
 
@@ -103,7 +104,7 @@ def from_text(unverified_text: str, kind: Any, where: str, path: tuple[str, ...]
     Raises:
         Misconfigured: `wrong_type`.
     """
-    if _is_duration(kind):
+    if is_duration(kind):
         return _read(seconds, unverified_text, where, path)
     if kind is bool:
         return _read(_truth, unverified_text, where, path)
