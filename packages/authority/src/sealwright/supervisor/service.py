@@ -1,0 +1,149 @@
+"""Starts the parts in order, watches them, restarts what dies, ends them in reverse order.
+
+One thread, no network of its own. May never leave a child behind when it returns, and never gives up on a
+part that was up once.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from sealwright.errors import SealwrightError, Unavailable
+from sealwright.supervisor.model import Stage
+from sealwright.supervisor.ports import Part, Reporter
+from sealwright.supervisor.rules import History
+
+TICK = 0.1
+"""Seconds between two looks at the parts."""
+START_LIMIT = 30.0
+"""Seconds that a part may take until it serves."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Watched:
+    part: Part
+    stage: Stage = Stage.DOWN
+    history: History = field(default_factory=History)
+    since: float = 0.0
+    due: float = 0.0
+    was_up: bool = False
+
+
+class Supervisor:
+    """Keeps parts running.
+
+    Args:
+        parts: in the order in which they are started; they end in the reverse order.
+        reporter: who is told.
+        monotonic: a clock that never goes back, in seconds.
+    """
+
+    def __init__(self, parts: Sequence[Part], reporter: Reporter, monotonic: Callable[[], float]) -> None:
+        self._watched = [_Watched(part) for part in parts]
+        self._reporter = reporter
+        self._monotonic = monotonic
+
+    def run(self, stop: threading.Event, on_ready: Callable[[], None]) -> None:
+        """Start everything, call `on_ready`, and keep it running until `stop` is set; then end everything.
+
+        Raises:
+            SealwrightError: a part did not come up at the first start. Everything was ended again.
+        """
+        for watched in self._watched:
+            watched.part.prepare()
+        try:
+            for watched in self._watched:
+                self._bring_up(watched, stop)
+            if not stop.is_set():
+                on_ready()
+            while not stop.wait(TICK):
+                self.tick()
+        finally:
+            self._stop_all()
+
+    def tick(self) -> None:
+        """Look at every part once, and do what is due."""
+        for watched in self._watched:
+            if watched.stage is not Stage.DOWN and (how := watched.part.ended()) is not None:
+                self._died(watched, how)
+            elif watched.stage is Stage.DOWN:
+                self._restart(watched)
+            elif watched.stage is Stage.STARTING:
+                self._look(watched)
+            else:
+                self._tend(watched)
+
+    def _bring_up(self, watched: _Watched, stop: threading.Event) -> None:
+        part = watched.part
+        watched.since = self._monotonic()
+        part.start()
+        watched.stage = Stage.STARTING
+        while not part.ready():
+            how = part.ended()
+            if how is not None or self._monotonic() - watched.since > START_LIMIT:
+                how = how or f"it did not serve within {START_LIMIT:.0f} s"
+                raise Unavailable("part_failed", f"{part.name} did not start: {how}", part.last_words())
+            if stop.wait(TICK / 4):
+                return
+        self._came_up(watched)
+
+    def _came_up(self, watched: _Watched) -> None:
+        now = self._monotonic()
+        watched.stage, watched.history = Stage.UP, watched.history.came_up(now)
+        seconds = now - watched.since
+        facts = {"part": watched.part.name, "pid": watched.part.pid, "seconds": round(seconds, 3)}
+        log.info("up", extra={"facts": facts})
+        self._reporter.up(watched.part.name, watched.part.pid, seconds, again=watched.was_up)
+        watched.was_up = True
+
+    def _died(self, watched: _Watched, how: str) -> None:
+        now = self._monotonic()
+        if watched.stage is Stage.UP:
+            watched.since = now
+        watched.stage, watched.history = Stage.DOWN, watched.history.died(now)
+        watched.due = now + watched.history.delay
+        facts = {"part": watched.part.name, "how": how, "retry_in": watched.history.delay}
+        log.error("died", extra={"facts": facts})
+        watched.part.bury()
+        self._reporter.died(watched.part.name, how, watched.history.delay)
+
+    def _restart(self, watched: _Watched) -> None:
+        if self._monotonic() < watched.due:
+            return
+        try:
+            watched.part.start()
+        except SealwrightError as error:
+            watched.part.stop()
+            self._died(watched, error.public)
+            return
+        watched.stage, watched.due = Stage.STARTING, self._monotonic() + START_LIMIT
+        self._look(watched)
+
+    def _look(self, watched: _Watched) -> None:
+        if watched.part.ready():
+            self._came_up(watched)
+        elif self._monotonic() > watched.due:
+            watched.part.stop()
+            self._died(watched, f"it did not serve within {START_LIMIT:.0f} s")
+
+    def _tend(self, watched: _Watched) -> None:
+        try:
+            watched.part.tend()
+        except SealwrightError as error:
+            log.warning(
+                "could not be tended", extra={"facts": {"part": watched.part.name, "error": str(error)}}
+            )
+
+    def _stop_all(self) -> None:
+        for watched in reversed(self._watched):
+            if watched.part.pid is None:
+                continue
+            watched.part.stop()
+            watched.stage = Stage.DOWN
+            log.info("stopped", extra={"facts": {"part": watched.part.name}})
+            self._reporter.stopped(watched.part.name)

@@ -1,0 +1,121 @@
+"""`SignerLauncher` on `sealwright_signer.client`: a process of its own, reached over its Unix socket.
+
+Connects as an observer, so that it never takes the authority role from the authority.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sealwright.admission.model import Candidate, Evidence
+from sealwright.errors import Misconfigured, Refused, Unavailable
+from sealwright.supervisor.child import open_log
+from sealwright_signer.client import Connection, Hello, Process, SignerGone, SignerRefused, launch
+
+ANSWER_LIMIT = 10.0
+"""Seconds that a signer may take to introduce itself; it makes its identity key and shuts itself in first."""
+LONGEST_SOCKET_PATH = 107
+"""Bytes; sun_path of Linux less its end."""
+
+
+class ClientSignerProcess:
+    """A running signer."""
+
+    def __init__(self, process: Process, policy_digest: str) -> None:
+        self._process = process
+        self._policy_digest = policy_digest
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
+    @property
+    def socket(self) -> Path:
+        """Where it listens."""
+        return self._process.socket_path
+
+    @property
+    def policy_digest(self) -> str:
+        """Hex SHA-256 of the policy document that it was given."""
+        return self._policy_digest
+
+    def ended(self) -> int | None:
+        """Exit status; None while it runs."""
+        return self._process.popen.poll()
+
+    def introduce(self, nonce: bytes) -> tuple[Candidate, Evidence]:
+        """Who it says it is, and evidence that is bound to `nonce`."""
+        hello, shown = self._answered(nonce)
+        try:
+            evidence = Evidence(shown["kind"], shown["evidence"], shown["binding"], nonce.hex())
+        except (KeyError, TypeError) as error:
+            raise Refused("signer_nonsense", "the signer's evidence is malformed", repr(error)) from error
+        return Candidate(hello.log_id, hello.origin, hello.jwk, hello.policy_digest), evidence
+
+    def describe(self) -> dict[str, Any]:
+        """Its custody and its measures of isolation, as it states them."""
+        hello, _ = self._answered(bytes(32))
+        return {"custody": hello.custody, "isolation": hello.isolation}
+
+    def _answered(self, nonce: bytes) -> tuple[Hello, dict[str, str]]:
+        try:
+            return asyncio.run(asyncio.wait_for(self._ask(nonce), ANSWER_LIMIT))
+        except (SignerGone, TimeoutError) as error:
+            raise Unavailable("signer_silent", "the signer does not answer", repr(error)) from error
+        except SignerRefused as error:
+            raise Refused(
+                "signer_refused", f"the signer does not introduce itself: {error.message}"
+            ) from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise Refused("signer_nonsense", "the signer's introduction is malformed", repr(error)) from error
+
+    async def _ask(self, nonce: bytes) -> tuple[Hello, dict[str, str]]:
+        connection = await Connection.open(self._process.socket_path)
+        try:
+            return await connection.hello("observer"), await connection.evidence(nonce)
+        finally:
+            await connection.close()
+
+    def stop(self) -> None:
+        """End it, by force when it does not end in time."""
+        self._process.terminate()
+
+
+class ClientSignerLauncher:
+    """Starts signer processes.
+
+    Args:
+        run: directory of the sockets.
+        logs: directory of the logs.
+        program: another program than the signer itself; drills bring theirs.
+    """
+
+    def __init__(self, run: Path, logs: Path, program: Sequence[str] | None = None) -> None:
+        self._run = run
+        self._logs = logs
+        self._program = program
+
+    def launch(self, slot: int, policy: Mapping[str, Any]) -> ClientSignerProcess:
+        """Start one with this policy; the caller's thread must live as long as the signer is to."""
+        socket = self._run / f"signer-{slot}.sock"
+        if len(os.fsencode(socket)) > LONGEST_SOCKET_PATH:
+            raise Misconfigured(
+                "path_too_long",
+                f"{socket} is too long for a socket; choose a shorter state directory",
+            )
+        descriptor = open_log(self._logs / f"signer-{slot}.jsonl")
+        try:
+            process = launch(policy, socket, log=descriptor, program=self._program)
+        except (OSError, subprocess.SubprocessError) as error:
+            raise Misconfigured("signer_not_started", f"the signer cannot be started: {error}") from error
+        finally:
+            os.close(descriptor)
+        return ClientSignerProcess(process, hashlib.sha256(json.dumps(policy).encode()).hexdigest())

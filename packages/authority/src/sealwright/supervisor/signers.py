@@ -1,0 +1,156 @@
+"""Signers as parts: launched, appraised and admitted before the authority hears of them.
+
+A signer that dies is never restarted as itself: its log is closed, and the next one in its slot is a new
+incarnation. May never publish a signer that is not admitted.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from sealwright.admission.model import Admission
+from sealwright.admission.service import Admitter
+from sealwright.errors import SealwrightError
+from sealwright.files import write_private
+from sealwright.supervisor.child import describe_exit, tail
+from sealwright.supervisor.model import LiveSigner
+from sealwright.supervisor.ports import SignerLauncher, SignerProcess
+
+NONCE_BYTES = 32
+RENEWAL_RETRY = 30.0
+"""Seconds between two attempts to renew an admission."""
+
+
+class SignersFile:
+    """`run/signers.json`: the signers that the authority may use, rewritten atomically."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._live: dict[int, LiveSigner] = {}
+        self._write()
+
+    def put(self, signer: LiveSigner) -> None:
+        """The authority may use this one."""
+        self._live[signer.slot] = signer
+        self._write()
+
+    def drop(self, slot: int) -> None:
+        """The one in this slot is gone."""
+        if self._live.pop(slot, None):
+            self._write()
+
+    def _write(self) -> None:
+        listed = [
+            {"slot": live.slot, "log_id": live.log_id, "socket": str(live.socket), "pid": live.pid}
+            for _, live in sorted(self._live.items())
+        ]
+        write_private(self._file, json.dumps({"version": 1, "signers": listed}, indent=2).encode() + b"\n")
+
+
+class SignerPart:
+    """`Part` that runs one incarnation after another in one slot.
+
+    Args:
+        slot: its place, 0 and up.
+        launcher: starts the process.
+        policy: makes the policy of the next incarnation.
+        admitter: decides whether it may serve.
+        file: where the authority looks.
+        log: the log of the process.
+        monotonic: a clock that never goes back, in seconds.
+    """
+
+    def __init__(
+        self,
+        slot: int,
+        launcher: SignerLauncher,
+        policy: Callable[[], Mapping[str, Any]],
+        admitter: Admitter,
+        file: SignersFile,
+        log: Path,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._slot = slot
+        self._launcher = launcher
+        self._policy = policy
+        self._admitter = admitter
+        self._file = file
+        self._log = log
+        self._monotonic = monotonic
+        self._process: SignerProcess | None = None
+        self._admission: Admission | None = None
+        self._retry_at = 0.0
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return f"signer-{self._slot}"
+
+    @property
+    def pid(self) -> int | None:
+        """Its process while there is one."""
+        return self._process.pid if self._process else None
+
+    @property
+    def admission(self) -> Admission | None:
+        """The admission of the incarnation that serves now."""
+        return self._admission
+
+    def prepare(self) -> None:
+        """Nothing is needed: a signer listens on a socket of its own."""
+
+    def start(self) -> None:
+        """Launch a new incarnation, appraise it, admit it, publish it. A failure leaves no process behind."""
+        process = self._launcher.launch(self._slot, self._policy())
+        self._process = process
+        try:
+            candidate, evidence = process.introduce(secrets.token_bytes(NONCE_BYTES))
+            self._admission = self._admitter.admit(candidate, evidence, process.policy_digest)
+        except SealwrightError:
+            self.stop()
+            raise
+        self._file.put(LiveSigner(self._slot, candidate.log_id, process.socket, process.pid))
+
+    def ready(self) -> bool:
+        """Whether an admitted incarnation runs."""
+        return self._admission is not None and self.ended() is None
+
+    def ended(self) -> str | None:
+        """How it ended; None while it runs."""
+        status = self._process.ended() if self._process else None
+        return None if status is None else describe_exit(status)
+
+    def tend(self) -> None:
+        """Renew the admission when half of it is over; ask again after a pause when that fails."""
+        if (
+            self._process is None
+            or self._admission is None
+            or not self._admitter.renewal_due(self._admission)
+        ):
+            return
+        if self._monotonic() < self._retry_at:
+            return
+        self._retry_at = self._monotonic() + RENEWAL_RETRY
+        candidate, evidence = self._process.introduce(secrets.token_bytes(NONCE_BYTES))
+        self._admission = self._admitter.renew(candidate, evidence, self._process.policy_digest)
+
+    def bury(self) -> None:
+        """Take it from the file and close its log."""
+        self._file.drop(self._slot)
+        if self._admission is not None:
+            self._admitter.close(self._admission.log_id)
+        self._process = self._admission = None
+
+    def stop(self) -> None:
+        """End it: its keys are gone with it."""
+        if self._process is not None:
+            self._process.stop()
+            self.bury()
+
+    def last_words(self) -> str:
+        """The end of its log."""
+        return tail(self._log)
