@@ -8,7 +8,6 @@ AWS Nitro Enclaves NSM API, attestation process; RFC 9052 section 4.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any, Final
 
 import cbor2
@@ -178,7 +177,7 @@ def _check_chain(document: NitroDocument, context: Context) -> None:
             f"document.validity.{depth}",
             Code.CERTIFICATE_EXPIRED,
             f"valid at {context.now.isoformat()}",
-            partial(require_valid_at, certificate, context.now),
+            lambda one=certificate: require_valid_at(one, context.now),  # type: ignore[misc]
             period(certificate),
         )
 

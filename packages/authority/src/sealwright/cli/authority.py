@@ -1,0 +1,20 @@
+"""`sealwright authority`: the process that serves the network, as `sealwright up` starts it."""
+
+from __future__ import annotations
+
+import sys
+
+from sealwright.cli.options import Effective, Parent
+from sealwright.config import load_effective
+from sealwright.logs import write_json_logs
+from sealwright.supervisor.parent import end_with_parent
+
+
+def command(effective: Effective, parent: Parent) -> None:
+    """Run the authority until SIGTERM. Started by `sealwright up`, which admits its signers."""
+    end_with_parent(parent)
+    config = load_effective(effective)
+    write_json_logs("authority", config.log.level, sys.stderr)
+    from sealwright.wiring import serve
+
+    serve(config)

@@ -1,0 +1,153 @@
+"""`sealwright ledger`: reads the ledger from the state directory; works while the authority runs and while it
+does not.
+
+Changes nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import sys
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from sealwright.cli.options import AsJson, ConfigFile, StateDirectory, configured
+from sealwright.cli.output import console, moment, table, write_json
+from sealwright.errors import Refused
+from sealwright.ledger.model import TokenLeaf, parse_leaf
+from sealwright.wiring.inspect import Inspection, inspect
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.command()
+def fsck(*, config: ConfigFile = None, state: StateDirectory = None, as_json: AsJson = False) -> None:
+    """Read the whole ledger again and name what is wrong, down to the leaf. Exit status 1 when anything
+    is.
+    """
+    report = inspect(configured(config, state)).fsck()
+    if as_json:
+        write_json(msgspec.to_builtins(report) | {"sound": report.sound})
+    else:
+        to = console()
+        counted = f"{report.logs} logs, {report.leaves} leaves ({report.tokens} tokens), {report.files} files"
+        to.print(f"[green]sound[/]: {counted}" if report.sound else f"[red]damaged[/]: {counted}")
+        for damage in report.damages:
+            leaf = "" if damage.index is None else f" leaf {damage.index}"
+            byte = "" if damage.byte is None else f" byte {damage.byte}"
+            to.print(
+                f"  {damage.log_id}{leaf}: {damage.message} [dim]({damage.code}, {damage.where}{byte})[/]"
+            )
+    raise typer.Exit(0 if report.sound else 1)
+
+
+@app.command()
+def show(
+    log_id: Annotated[str | None, typer.Argument(help="A log; every log without it.")] = None,
+    index: Annotated[int | None, typer.Argument(help="One leaf of that log.", min=0)] = None,
+    *,
+    config: ConfigFile = None,
+    state: StateDirectory = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the logs, one log's checkpoint, or one leaf."""
+    opened = inspect(configured(config, state))
+    if log_id is None:
+        _show_logs(opened, as_json=as_json)
+        return
+    log = opened.store.log(log_id)
+    if log is None:
+        raise Refused("unknown_log", f"there is no log {log_id}; see `sealwright ledger show`")
+    if index is None:
+        if as_json:
+            write_json(log)
+        else:
+            sys.stdout.write(log.checkpoint)
+        return
+    leaf = opened.store.leaf(log_id, index)
+    if leaf is None:
+        raise Refused(
+            "no_leaf", f"log {log_id} has {log.size} leaves, counted from 0; there is no leaf {index}"
+        )
+    write_json({"log_id": log_id, "index": index} | _describe(leaf))
+
+
+def _show_logs(opened: Inspection, *, as_json: bool) -> None:
+    logs = opened.store.logs()
+    if as_json:
+        write_json(logs)
+        return
+    shown = table("log", "leaves", "closed", "origin")
+    for log in logs:
+        shown.add_row(log.log_id, str(log.size), moment(log.closed_at), log.origin)
+    console().print(shown)
+
+
+def _describe(leaf: bytes) -> dict[str, Any]:
+    parsed = parse_leaf(leaf)
+    if not isinstance(parsed, TokenLeaf):
+        return {"kind": parsed.kind, **parsed.members}
+    kid = base64.urlsafe_b64encode(parsed.kid).rstrip(b"=").decode()
+    times = {"iat": parsed.iat, "exp": parsed.exp}
+    return {"kind": 1, "digest": parsed.digest.hex(), "kid": kid, **times, "record": parsed.record.hex()}
+
+
+@app.command()
+def check(
+    source: Annotated[str, typer.Argument(metavar="TOKEN", help="A token, or - for standard input.")] = "-",
+    *,
+    config: ConfigFile = None,
+    state: StateDirectory = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say whether a token was ever issued, by its leaf. Exit status 1 when it was not. Says nothing of its
+    validity.
+    """
+    opened = inspect(configured(config, state))
+    unverified_token = sys.stdin.read().strip() if source == "-" else source
+    jti, kid, digest = claimed_place(unverified_token)
+    standing = opened.ledger.check(jti, digest, kid)
+    issued = standing.reason is None
+    place = standing.place
+    answer = {
+        "issued": issued,
+        "reason": standing.reason,
+        "log_id": place.log_id if place else None,
+        "index": place.index if place else None,
+        "size": standing.size,
+    }
+    if as_json:
+        write_json(answer)
+    elif issued:
+        sys.stdout.write(
+            f"issued: leaf {answer['index']} of log {answer['log_id']}, which has {standing.size}\n"
+        )
+    else:
+        sys.stdout.write(f"not issued: {standing.reason}\n")
+    raise typer.Exit(0 if issued else 1)
+
+
+def claimed_place(unverified_token: str) -> tuple[str, str, str]:
+    """`jti` and `kid` as a token claims them, and the digest of its signing input (docs/formats/token.md).
+
+    Raises:
+        Refused: `no_token`: it is no JWS in compact serialisation with both.
+    """
+    try:
+        header, payload, _signature = unverified_token.split(".")
+        kid, jti = _members(header)["kid"], _members(payload)["jti"]
+        signing_input = f"{header}.{payload}".encode("ascii")
+    except (ValueError, KeyError, binascii.Error) as error:
+        raise Refused("no_token", "this is no token of ours: not a JWS with kid and jti") from error
+    if not isinstance(kid, str) or not isinstance(jti, str):
+        raise Refused("no_token", "this is no token of ours: kid and jti are texts")
+    return jti, kid, hashlib.sha256(signing_input).hexdigest()
+
+
+def _members(part: str) -> dict[str, Any]:
+    data = base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
+    return msgspec.json.decode(data, type=dict[str, Any])

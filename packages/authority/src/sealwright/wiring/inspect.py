@@ -1,0 +1,46 @@
+"""Opens the state of an authority for reading, whether it runs or not: for `sealwright ledger`.
+
+May never make a table, a file or a change.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sealwright.clock import SystemClock
+from sealwright.config import Config
+from sealwright.errors import Misconfigured
+from sealwright.ledger.fsck import Progress, Report, check_ledger
+from sealwright.ledger.ports import LedgerStore
+from sealwright.ledger.service import Ledger
+from sealwright.store.db import open_engine
+from sealwright.store.ledger import SqlLedgerStore
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """The ledger of a state directory."""
+
+    store: LedgerStore
+    ledger: Ledger
+    directory: Path
+
+    def fsck(self, progress: Progress | None = None) -> Report:
+        """Read everything again and name what is wrong."""
+        return check_ledger(self.store, self.directory, progress)
+
+
+def inspect(config: Config) -> Inspection:
+    """The ledger of this configuration's state directory.
+
+    Raises:
+        Misconfigured: there is none.
+    """
+    database = config.state.path / "sealwright.db"
+    if not database.is_file():
+        text = f"there is no ledger in {config.state.path}; name another directory with --state"
+        raise Misconfigured("no_state", text)
+    store = SqlLedgerStore(open_engine(f"sqlite:///{database}"))
+    ledger = Ledger(store, SystemClock(), lambda _log_id: None)
+    return Inspection(store, ledger, config.state.path / "ledger")

@@ -1,0 +1,163 @@
+"""Puts the supervisor's process together: root of trust, admission, signers, the authority and the demo as
+children.
+
+Holds the admission key while it runs, so it opens no network socket. May never hand a key to a child.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sealwright.admission.appraise import SoftwareAppraiser
+from sealwright.admission.model import AdmissionPolicy, EvidenceLevel
+from sealwright.admission.service import Admitter
+from sealwright.admission.trust import RootOfTrust, open_root_of_trust
+from sealwright.clock import Clock, SystemClock
+from sealwright.config import (
+    Config,
+    child_environment,
+    environment,
+    origin_prefix,
+    signer_policy,
+    write_effective,
+)
+from sealwright.demo.clients import Credentials, register_demo_clients
+from sealwright.files import make_private_directory
+from sealwright.logs import write_json_logs
+from sealwright.store.admission import SqlAdmissionStore
+from sealwright.store.clients import SqlClientStore
+from sealwright.store.db import open_state
+from sealwright.store.keys import SqlKeyStore
+from sealwright.supervisor.child import HttpChild, open_log
+from sealwright.supervisor.lock import StateLock
+from sealwright.supervisor.model import Address, Program
+from sealwright.supervisor.ports import Part, Reporter, SignerLauncher
+from sealwright.supervisor.service import Supervisor
+from sealwright.supervisor.signer_process import ClientSignerLauncher
+from sealwright.supervisor.signers import SignerPart, SignersFile
+
+EFFECTIVE = "config.json"
+DIRECTORIES = ("run", "log", "ledger")
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What is ready before anything starts."""
+
+    root: RootOfTrust
+    made: list[Credentials]
+    """Demo clients whose secrets were made now."""
+
+
+OnReady = Callable[[Prepared], None]
+
+
+def supervise(
+    config: Config,
+    reporter: Reporter,
+    stop: threading.Event,
+    on_ready: OnReady,
+    launcher: SignerLauncher | None = None,
+) -> None:
+    """Run everything until `stop` is set. Call it on the main thread: signers end with the thread that made
+    them.
+
+    Args:
+        config: a configuration that may run.
+        reporter: who is told what happens.
+        stop: set it to end everything in order.
+        on_ready: called once when everything serves.
+        launcher: starts signers; the ordinary ones when None.
+
+    Raises:
+        Misconfigured: the state cannot be served, a port is taken, another supervisor runs.
+        Unavailable: a part did not start.
+    """
+    state, clock = config.state.path, SystemClock()
+    make_private_directory(state)
+    for name in DIRECTORIES:
+        make_private_directory(state / name)
+    with StateLock(state / "run" / "up.pid"):
+        _log_to(state / "log" / "up.jsonl", config.log.level)
+        try:
+            parts, prepared = _assemble(config, clock, launcher)
+            Supervisor(parts, reporter, time.monotonic).run(stop, lambda: on_ready(prepared))
+        finally:
+            for name in (EFFECTIVE, "signers.json"):
+                (state / "run" / name).unlink(missing_ok=True)
+
+
+def _log_to(file: Path, level: str) -> None:
+    write_json_logs("up", level, os.fdopen(open_log(file), "a", encoding="utf-8"))
+
+
+def _assemble(config: Config, clock: Clock, launcher: SignerLauncher | None) -> tuple[list[Part], Prepared]:
+    state = config.state.path
+    root = open_root_of_trust(state / "trust", clock.now())
+    engine = open_state(state)
+    made = (
+        register_demo_clients(config, SqlClientStore(engine), state / "demo") if config.demo.enabled else []
+    )
+    admissions = AdmissionPolicy(EvidenceLevel(config.admission.evidence), config.admission.lifetime)
+    admitter = Admitter(
+        root.admission,
+        admissions,
+        SoftwareAppraiser(),
+        SqlAdmissionStore(engine),
+        clock,
+        origin_prefix(config),
+    )
+    admitter.close_left_over()
+    write_effective(config, state / "run" / EFFECTIVE)
+    policy = _policy_maker(config, root, SqlKeyStore(engine))
+    file = SignersFile(state / "run" / "signers.json")
+    start = launcher or ClientSignerLauncher(state / "run", state / "log")
+    signers: list[Part] = [
+        SignerPart(
+            slot, start, policy, admitter, file, state / "log" / f"signer-{slot}.jsonl", time.monotonic
+        )
+        for slot in range(config.signers.count)
+    ]
+    return [*signers, *_programs(config, state)], Prepared(root, made)
+
+
+def _policy_maker(config: Config, root: RootOfTrust, keys: SqlKeyStore) -> Callable[[], dict[str, Any]]:
+    """Every incarnation gets the floor of its own start: it never signs a manifest that was superseded
+    before.
+    """
+
+    def make() -> dict[str, Any]:
+        latest = keys.latest_manifest()
+        return signer_policy(config, root.admission_keys, latest.version if latest else 0)
+
+    return make
+
+
+def _programs(config: Config, state: Path) -> Sequence[Part]:
+    effective = ("--effective", str(state / "run" / EFFECTIVE))
+    passed_on = child_environment(environment())
+    listening = Address(config.server.host, config.server.port, "server.port")
+    programs = [
+        Program(
+            "authority", ("authority", *effective), state / "log" / "authority.jsonl", listening, "/manifest"
+        )
+    ]
+    if config.demo.enabled:
+        ports = {"guarded": config.demo.guarded_port, "ordinary": config.demo.ordinary_port}
+        programs += [
+            Program(
+                f"demo-{guard}",
+                ("demo-rp", guard, *effective),
+                state / "log" / f"demo-{guard}.jsonl",
+                Address("127.0.0.1", port, f"demo.{guard}_port"),
+                "/healthz",
+            )
+            for guard, port in ports.items()
+        ]
+    return [HttpChild(program, passed_on) for program in programs]

@@ -1,0 +1,93 @@
+"""The program is quick to ask, and an operator's mistake is one line and exit status 2, never a traceback."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sealwright.cli.main import COMMANDS, LEAVES, main
+
+HEAVY = ("sqlalchemy", "httpx", "uvicorn", "starlette", "cryptography", "jwt", "msgspec")
+
+
+def sealwright(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-I", "-m", "sealwright", *arguments],
+        env={"PATH": "/usr/bin:/bin", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def test_help_names_every_command_and_loads_none() -> None:
+    code = (
+        "import sys\n"
+        "from sealwright.cli.main import main\n"
+        "status = main(['--help'])\n"
+        "sys.stderr.write(' '.join(sys.modules))\n"
+        "sys.exit(status)\n"
+    )
+    ran = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0
+    for name, entry in COMMANDS.items():
+        assert (f"  {name} " in ran.stdout) is not entry.hidden
+    assert all(f"  {name} " in ran.stdout for name in LEAVES)
+    loaded = {name.split(".")[0] for name in ran.stderr.split()}
+    assert loaded.isdisjoint(HEAVY)
+
+
+@pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"up"}))
+def test_every_command_shows_its_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([name, "--help"]) == 0
+    assert "Usage: sealwright" in capsys.readouterr().out
+
+
+def test_up_shows_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["up", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(option in shown for option in ("--config", "--state", "--no-demo", "--log-level"))
+
+
+def test_an_unknown_command_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["upp"]) == 2
+    assert "upp" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "said"),
+    [
+        (["config", "check"], {"SEALWRIGHT_SERVER__PROT": "1"}, "server.prot"),
+        (["config", "check", "absent.toml"], {}, "absent.toml"),
+        (["up"], {"SEALWRIGHT_KEYS__LEAD": "10s"}, "keys.lead"),
+        (["keys", "list", "--state", "/nowhere"], {}, "sealwright up"),
+        (["alarms", "--state", "/nowhere"], {}, "sealwright up"),
+        (["clients", "list", "--state", "/nowhere"], {}, "sealwright up"),
+        (["ledger", "fsck", "--state", "/nowhere"], {}, "--state"),
+        (["ledger", "check", "a.b", "--state", "/nowhere"], {}, "--state"),
+        (["authority", "--effective", "/nowhere", "--parent", "1"], {}, ""),
+        (["up", "--state", "/proc/nowhere"], {}, "/proc/nowhere"),
+    ],
+)
+def test_a_mistake_is_one_line_and_no_traceback(
+    arguments: list[str], environment: dict[str, str], said: str
+) -> None:
+    ran = sealwright(*arguments, **environment)
+    assert ran.returncode in ({1, 2} if arguments[0] == "authority" else {2})
+    assert said in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert len(ran.stderr.splitlines()) <= 1
+
+
+def test_a_command_is_imported_only_when_it_is_asked_for() -> None:
+    code = "import sys, sealwright.cli.main; sys.exit('sealwright.cli.up' in sys.modules)"
+    assert subprocess.run([sys.executable, "-I", "-c", code], check=False).returncode == 0
+
+
+def test_every_command_has_its_file() -> None:
+    import sealwright.cli
+
+    folder = Path(sealwright.cli.__file__).parent
+    assert all((folder / f"{entry.module}.py").is_file() for entry in COMMANDS.values())
