@@ -18,6 +18,7 @@ from sealwright.admission.documents import (
     new_private_key,
     public_jwk,
     read_signer,
+    spki_of,
 )
 from sealwright.admission.model import (
     Admission,
@@ -31,6 +32,7 @@ from sealwright.admission.model import (
 from sealwright.admission.rules import renewal_due
 from sealwright.admission.service import Admitter
 from sealwright.errors import Refused
+from sealwright_attest import report_data
 
 PREFIX = "127.0.0.1:8420/ledger"
 POLICY_DIGEST = "ab" * 32
@@ -80,8 +82,11 @@ NONCE = "00" * 32
 
 
 def evidence(who: Candidate, kind: str = "simulated", nonce: str = NONCE) -> Evidence:
-    binding = digest({"jwk": who.jwk, "nonce": nonce, "policy": who.policy_digest})
-    return Evidence(kind, "AAAA", binding, nonce)
+    try:
+        key = spki_of(who.jwk)
+    except (KeyError, TypeError, ValueError):
+        key = b"of no form"
+    return Evidence(kind, "AAAA", report_data(bytes.fromhex(nonce), key).hex(), nonce)
 
 
 WHO = candidate()

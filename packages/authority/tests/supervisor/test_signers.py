@@ -17,13 +17,15 @@ from sealwright.admission.documents import (
     new_private_key,
     public_jwk,
     read_signer,
+    spki_of,
 )
-from sealwright.admission.model import AdmissionPolicy, Candidate, Evidence, EvidenceLevel, digest
+from sealwright.admission.model import AdmissionPolicy, Candidate, Evidence, EvidenceLevel
 from sealwright.admission.service import Admitter
 from sealwright.errors import Misconfigured, Refused, Unavailable
 from sealwright.store.admission import SqlAdmissionStore
 from sealwright.store.db import make_tables, open_engine
 from sealwright.supervisor.signers import RENEWAL_RETRY, SignerPart, SignersFile
+from sealwright_attest import report_data
 
 LIFETIME = 1_000
 
@@ -62,8 +64,8 @@ class FakeSigner:
             "jwk": self.jwk,
             "policy_digest": self.policy_digest,
         } | self.lies
-        bound = {"jwk": self.jwk, "nonce": nonce.hex(), "policy": self.policy_digest}
-        return Candidate(**told), Evidence("none", "", digest(bound), nonce.hex())
+        binding = report_data(nonce, spki_of(self.jwk)).hex()
+        return Candidate(**told), Evidence("none", "", binding, nonce.hex())
 
     def stop(self) -> None:
         self.stopped = True

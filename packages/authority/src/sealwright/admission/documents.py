@@ -103,12 +103,14 @@ def read_signer(typ: str, pem: bytes, where: str) -> DocumentSigner:
     return DocumentSigner(typ, key)
 
 
-def log_id_of(jwk: Mapping[str, str]) -> str:
-    """The log id of an identity key (docs/formats/ledger.md). ValueError or KeyError when it is no Ed25519
-    JWK.
-    """
+def spki_of(jwk: Mapping[str, str]) -> bytes:
+    """SubjectPublicKeyInfo (DER) of an identity key. ValueError or KeyError when it is no Ed25519 JWK."""
     if jwk["kty"] != "OKP" or jwk["crv"] != "Ed25519":
         raise ValueError("not an Ed25519 JWK")
     public = Ed25519PublicKey.from_public_bytes(from_b64u(jwk["x"]))
-    spki = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return base64.b32encode(hashlib.sha256(spki).digest()[:10]).decode().lower()
+    return public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def log_id_of(jwk: Mapping[str, str]) -> str:
+    """The log id of an identity key (docs/formats/ledger.md). Errors as in `spki_of`."""
+    return base64.b32encode(hashlib.sha256(spki_of(jwk)).digest()[:10]).decode().lower()

@@ -10,9 +10,10 @@ import binascii
 from collections.abc import Mapping
 from typing import Any
 
-from sealwright.admission.documents import log_id_of
+from sealwright.admission.documents import log_id_of, spki_of
 from sealwright.admission.model import Admission, AdmissionPolicy, Appraisal, Candidate, Evidence, digest
 from sealwright.errors import Refused
+from sealwright_attest import report_data
 
 
 def require_own_names(candidate: Candidate, origin_prefix: str) -> None:
@@ -42,14 +43,16 @@ def require_policy(candidate: Candidate, expected_digest: str) -> None:
 
 
 def require_binding(candidate: Candidate, evidence: Evidence) -> None:
-    """Refuse evidence that was collected for another identity key, policy or nonce
-    (docs/formats/signer-protocol.md).
+    """Refuse evidence that was collected for another identity key or nonce; the rule is that of
+    `sealwright_attest`.
+
+    Call it after `require_own_names`, which makes sure of the identity key's form.
 
     Raises:
         Refused: `evidence_not_bound`.
     """
-    bound = {"jwk": candidate.jwk, "nonce": evidence.nonce, "policy": candidate.policy_digest}
-    if evidence.binding != digest(bound):
+    bound = report_data(bytes.fromhex(evidence.nonce), spki_of(candidate.jwk)).hex()
+    if evidence.binding != bound:
         raise Refused(
             "evidence_not_bound", "the evidence is not bound to this signer's identity key and our nonce"
         )

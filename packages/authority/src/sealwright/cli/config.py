@@ -69,6 +69,6 @@ def _section(title: str, value: msgspec.Struct) -> str:
 
 
 def _toml(value: object, *, duration: bool) -> str:
-    # JSON's texts, numbers, booleans and flat lists are TOML's as well, but for one character that TOML has escaped.
+    # Texts, numbers, booleans and flat lists are the same in JSON and TOML, but for one character.
     plain = spoken(value) if duration and isinstance(value, int) else value
     return msgspec.json.encode(plain).decode().replace("\x7f", "\\u007f")
