@@ -5,9 +5,11 @@ This package never opens a connection, never reads the clock outside its command
 private key of its own.
 """
 
+from .activation import Challenge, open_challenge
 from .appraise import appraise, appraise_with_anchors
 from .binding import extra_data, report_data
 from .bundle import parse_bundle, serialize_bundle
+from .ear import ear_claims, sign_ear, verify_ear
 from .errors import Code, Misconfigured, Refused
 from .model import (
     AttestationResult,
@@ -24,6 +26,8 @@ from .model import (
 )
 from .policy.document import BUILT_IN, Policy
 from .policy.parse import parse_policy, policy_from_table
+from .record import result_record
+from .release import open_released, release_info, seal_for
 from .verifiers.context import NOTHING_KNOWN, ActivatedKey, Known
 
 __all__ = [
@@ -31,6 +35,7 @@ __all__ = [
     "NOTHING_KNOWN",
     "ActivatedKey",
     "AttestationResult",
+    "Challenge",
     "Check",
     "Claims",
     "Code",
@@ -48,10 +53,18 @@ __all__ = [
     "Verdict",
     "appraise",
     "appraise_with_anchors",
+    "ear_claims",
     "extra_data",
+    "open_challenge",
+    "open_released",
     "parse_bundle",
     "parse_policy",
     "policy_from_table",
+    "release_info",
     "report_data",
+    "result_record",
+    "seal_for",
     "serialize_bundle",
+    "sign_ear",
+    "verify_ear",
 ]

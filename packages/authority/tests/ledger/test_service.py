@@ -81,6 +81,21 @@ def test_a_batch_that_is_offered_again_is_stored_once(store: SqlLedgerStore) -> 
     assert ledger.size(scribe.log_id) == 3
 
 
+def test_a_batch_that_is_stored_in_part_is_completed(store: SqlLedgerStore) -> None:
+    scribe, ledger = Scribe(), ledger_of(store)
+
+    async def work() -> None:
+        writer = ledger.open_log(scribe.log_id, scribe.origin, scribe.vkey, 0)
+        first = scribe.batch(tokens(3)[0])
+        await writer.commit(first)
+        second = scribe.batch(tokens(2, 3)[0])
+        both = Batch(0, [*first.leaves, *second.leaves], second.checkpoint)
+        await ledger.open_log(scribe.log_id, scribe.origin, scribe.vkey, 0).commit(both)
+
+    run(work)
+    assert [entry.leaf for entry in store.entries(scribe.log_id, 0, 9)] == scribe.leaves
+
+
 def changed(batch: Batch, **change: Any) -> Batch:
     return Batch(**{"first": batch.first, "leaves": batch.leaves, "checkpoint": batch.checkpoint, **change})
 

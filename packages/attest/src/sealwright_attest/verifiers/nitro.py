@@ -8,6 +8,7 @@ AWS Nitro Enclaves NSM API, attestation process; RFC 9052 section 4.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 import cbor2
@@ -177,7 +178,7 @@ def _check_chain(document: NitroDocument, context: Context) -> None:
             f"document.validity.{depth}",
             Code.CERTIFICATE_EXPIRED,
             f"valid at {context.now.isoformat()}",
-            lambda one=certificate: require_valid_at(one, context.now),  # type: ignore[misc]
+            partial(require_valid_at, certificate, context.now),
             period(certificate),
         )
 

@@ -5,6 +5,7 @@ word about its TCB: the endorsement key must be the one derived for that TCB on 
 and 57230; notes on what other verifiers missed are in docs/attestation.md.
 """
 
+from functools import partial
 from typing import Any
 
 from sealwright_attest.errors import Code, Refused
@@ -63,7 +64,7 @@ def verify_report(unverified_report: bytes, evidence: Evidence, context: Context
             f"endorsement.validity.{certificate.common_name()}",
             Code.CERTIFICATE_EXPIRED,
             f"valid at {context.now.isoformat()}",
-            lambda one=certificate: require_valid_at(one, context.now),  # type: ignore[misc]
+            partial(require_valid_at, certificate, context.now),
             period(certificate),
         )
     if built:

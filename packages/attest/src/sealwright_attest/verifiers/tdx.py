@@ -6,6 +6,8 @@ agree. It may never believe RTMRs to say more than the log that leads to them. S
 tdx_collateral.
 """
 
+from functools import partial
+
 from sealwright_attest.errors import Code, Refused
 from sealwright_attest.model import Claims, Evidence, EvidenceLevel, Stage
 from sealwright_attest.x509 import Certificate, parse_certificate, period, require_valid_at, split_pem
@@ -38,7 +40,7 @@ def verify_quote(unverified_quote: bytes, evidence: Evidence, context: Context) 
         Stage.FORM, "quote.version", Code.VERSION_UNKNOWN, holds=True, found=quote.version, asked="4 or 5"
     )
     pck = parse_certificate(split_pem(quote.pck_chain_pem)[0])
-    _check_chain(quote, pck, context)
+    chain = _check_chain(quote, pck, context)
     checks.attempt(
         Stage.GENUINE,
         "quote.quoting_enclave",
@@ -60,11 +62,11 @@ def verify_quote(unverified_quote: bytes, evidence: Evidence, context: Context) 
         "a TDX module by Intel",
         lambda: require_intel_module(quote.body),
     )
-    tcb = _check_collateral(unverified_quote, evidence, context)
+    tcb = _check_collateral(quote, chain, evidence, context)
     return quote, claims_of(quote, tcb)
 
 
-def _check_chain(quote: TdxQuote, pck: Certificate, context: Context) -> None:
+def _check_chain(quote: TdxQuote, pck: Certificate, context: Context) -> list[Certificate]:
     chain: list[Certificate] = []
     context.checks.attempt(
         Stage.GENUINE,
@@ -79,19 +81,22 @@ def _check_chain(quote: TdxQuote, pck: Certificate, context: Context) -> None:
             f"pck.validity.{certificate.common_name().replace(' ', '-')}",
             Code.CERTIFICATE_EXPIRED,
             f"valid at {context.now.isoformat()}",
-            lambda one=certificate: require_valid_at(one, context.now),  # type: ignore[misc]
+            partial(require_valid_at, certificate, context.now),
             period(certificate),
         )
+    return chain
 
 
-def _check_collateral(unverified_quote: bytes, evidence: Evidence, context: Context) -> Tcb | None:
+def _check_collateral(
+    quote: TdxQuote, chain: list[Certificate], evidence: Evidence, context: Context
+) -> Tcb | None:
     found: list[Tcb] = []
 
     def step() -> None:
         collateral = evidence.endorsements.collateral
         if collateral is None:
             raise Refused(Code.ENDORSEMENT_MISSING, "no collateral came along")
-        found.append(evaluate(unverified_quote, collateral, context.anchors.intel, context.now))
+        found.append(evaluate(quote, collateral, chain, context.anchors.intel, context.now))
 
     context.checks.attempt(
         Stage.GENUINE,

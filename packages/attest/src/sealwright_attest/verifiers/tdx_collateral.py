@@ -5,13 +5,16 @@ it. It may never fetch anything. Source: Intel PCS API version 4; dcap-qvl's Quo
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 import dcap_qvl
+from sealwright_attest.crl import parse_crl
 from sealwright_attest.errors import Code, Refused
 from sealwright_attest.octets import strict_object
+from sealwright_attest.verifiers.tdx_quote import TdxQuote
 from sealwright_attest.x509 import Certificate
 
 MEMBERS: Final = {
@@ -80,8 +83,32 @@ def _outdated_since(collateral: dict[str, Any], level_date: str, status: str) ->
     return datetime.fromisoformat(newer[0])
 
 
-def evaluate(unverified_quote: bytes, unverified_collateral: bytes, root: Certificate, now: datetime) -> Tcb:
+def _is_revoked(collateral: dict[str, Any], chain: Sequence[Certificate]) -> bool:
+    serials = {one.serial for one in chain}
+    for name in ("pck_crl", "root_ca_crl"):
+        try:
+            if serials & parse_crl(bytes.fromhex(collateral.get(name, ""))).serials:
+                return True
+        except (Refused, ValueError):
+            continue
+    return False
+
+
+def evaluate(
+    quote: TdxQuote,
+    unverified_collateral: bytes,
+    chain: Sequence[Certificate],
+    root: Certificate,
+    now: datetime,
+) -> Tcb:
     """Verify the quote with its collateral at `now`, up to the given root.
+
+    Args:
+        quote: the parsed quote.
+        unverified_collateral: QuoteCollateralV3 as JSON.
+        chain: the quote's PCK chain, only to name a revocation as the reason of a failure.
+        root: Intel's root, or a test's.
+        now: time of the appraisal.
 
     Raises:
         Refused: with the code of what failed.
@@ -94,11 +121,12 @@ def evaluate(unverified_quote: bytes, unverified_collateral: bytes, root: Certif
         collateral = dcap_qvl.QuoteCollateralV3.from_json(json.dumps(table))
         verifier = dcap_qvl.QuoteVerifier(root.raw)
         policy = dcap_qvl.QuotePolicy.claims_only(seconds)
-        claims = json.loads(
-            verifier.verify_with_policy(unverified_quote, collateral, seconds, policy).to_json()
-        )
+        claims = json.loads(verifier.verify_with_policy(quote.raw, collateral, seconds, policy).to_json())
     except ValueError as err:
-        raise Refused(_reason(str(err)), "the quote does not verify with its collateral", str(err)) from err
+        code = _reason(str(err))
+        if code is Code.COLLATERAL_INVALID and _is_revoked(table, chain):
+            code = Code.CERTIFICATE_REVOKED
+        raise Refused(code, "the quote does not verify with its collateral", str(err)) from err
     platform, pck = claims["platform"], claims["platform"]["pck"]
     evaluation = min(claims["tcb"]["eval_data_number"], claims["qe"]["tcb_eval_data_number"])
     return Tcb(

@@ -30,23 +30,26 @@ from .tpm_structures import (
 TPM_ALGORITHMS = frozenset(Algorithm) - {Algorithm.PSS_SHA384_SALT48}
 
 
-def require_fit(public: TpmPublic, signature: TpmSignature) -> None:
-    """Refuse a key that could sign something else than what its TPM attests, or with another scheme than its
-    own.
+def require_attributes(public: TpmPublic) -> None:
+    """Refuse a key that could sign something else than what its TPM attests.
 
     Raises:
         Refused: `ak-unfit`.
     """
     if public.attributes & AK_ATTRIBUTES != AK_ATTRIBUTES or public.attributes & DECRYPT:
-        raise Refused(
-            Code.AK_UNFIT,
-            "the attestation key lacks attributes",
-            " ".join(public.attribute_names()) or "none",
-        )
-    if public.scheme != ALG_NULL and (public.scheme, public.scheme_hash) != (
-        signature.scheme,
-        signature.hash_algorithm,
-    ):
+        names = " ".join(public.attribute_names()) or "none"
+        raise Refused(Code.AK_UNFIT, "the attestation key does not have the needed attributes", names)
+
+
+def require_fit(public: TpmPublic, signature: TpmSignature) -> None:
+    """Refuse a key without the attributes, or a signature with another scheme than the key's own.
+
+    Raises:
+        Refused: `ak-unfit`.
+    """
+    require_attributes(public)
+    used = (signature.scheme, signature.hash_algorithm)
+    if public.scheme != ALG_NULL and (public.scheme, public.scheme_hash) != used:
         raise Refused(Code.AK_UNFIT, "the quote is signed with another scheme than the key's")
 
 

@@ -80,12 +80,21 @@ class LogWriter:
             raise self._failure
         if batch.end <= self._log.size:
             return  # offered again after a reconnect, and stored already
+        if batch.first < self._log.size:
+            batch, records = self._behind_head(batch, records)
         done = asyncio.get_running_loop().create_future()
         self._waiting[batch.first] = _Pending(batch, records, done)
         if not self._committing:
             self._committing = True
             asyncio.get_running_loop().call_soon(self._start)
         await done
+
+    def _behind_head(
+        self, batch: Batch, records: Sequence[bytes | None]
+    ) -> tuple[Batch, Sequence[bytes | None]]:
+        """The part of a batch that is not stored yet. The root check still covers what is left out."""
+        stored = self._log.size - batch.first
+        return Batch(self._log.size, batch.leaves[stored:], batch.checkpoint), records[stored:]
 
     def _start(self) -> None:
         ready, size = [], self._log.size
