@@ -195,16 +195,22 @@ class Policy:
     nitro: NitroRules = field(default_factory=NitroRules)
     tpm: TpmRules = field(default_factory=TpmRules)
     release: Release | None = None
+    # The hash, once it was asked for; never copied to a changed policy, never part of one.
+    _hash: str = field(default="", init=False, repr=False, compare=False)
 
     def as_table(self) -> dict[str, Any]:
         """Return the effective policy as plain JSON values."""
         table: dict[str, Any] = json.loads(json.dumps(asdict(self), default=_plain))
+        del table["_hash"]
         return {"schema": SCHEMA, **table}
 
     def hash(self) -> str:
         """Return `sha256:` and the hex digest of the effective policy in canonical JSON."""
-        canonical = json.dumps(self.as_table(), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-        return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()
+        if not self._hash:
+            canonical = json.dumps(self.as_table(), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+            digest = hashlib.sha256(canonical.encode()).hexdigest()
+            object.__setattr__(self, "_hash", f"sha256:{digest}")
+        return self._hash
 
     def title(self) -> str:
         """Return the name and revision as one text."""

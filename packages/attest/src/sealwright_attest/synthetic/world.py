@@ -20,25 +20,13 @@ from sealwright_attest.verifiers.context import NOTHING_KNOWN, Known
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Synthetic vendors with their platforms."""
+    """Synthetic vendors with their platforms, and anchors in which every root is the synthetic one."""
 
     amd: Mapping[str, snp.AmdPlatform]
     intel: tdx.IntelPlatform
     aws: nitro.NitroCloud
     tpm_root: Authority
-
-    def anchors(self) -> Anchors:
-        """Return anchors in which every vendor's root is the synthetic one."""
-        return replace(
-            pinned(),
-            amd={product: platform.ark.parsed() for product, platform in self.amd.items()},
-            amd_intermediates=tuple(
-                one.parsed() for platform in self.amd.values() for one in (platform.ask, platform.asvk)
-            ),
-            intel=self.intel.root.parsed(),
-            nitro=self.aws.root.parsed(),
-            tpm=(self.tpm_root.parsed(),),
-        )
+    anchors: Anchors
 
     def appraise(
         self,
@@ -52,15 +40,23 @@ class World:
     ) -> AttestationResult:
         """Appraise under these roots; arguments as for `sealwright_attest.appraise`."""
         return appraise_with_anchors(
-            evidence, nonce=nonce, policy=policy, now=now, anchors=self.anchors(), known=known, shadow=shadow
+            evidence, nonce=nonce, policy=policy, now=now, anchors=self.anchors, known=known, shadow=shadow
         )
 
 
 def new_world() -> World:
     """Return new vendors with new keys."""
-    return World(
-        amd={product: snp.new_platform(product) for product in PRODUCTS},
-        intel=tdx.new_platform(),
-        aws=nitro.new_cloud(),
-        tpm_root=root("synthetic TPM root", Algorithm.RSA_SHA256),
+    amd = {product: snp.new_platform(product) for product in PRODUCTS}
+    intel, aws = tdx.new_platform(), nitro.new_cloud()
+    tpm_root = root("synthetic TPM root", Algorithm.RSA_SHA256)
+    anchors = replace(
+        pinned(),
+        amd={product: platform.ark.parsed() for product, platform in amd.items()},
+        amd_intermediates=tuple(
+            one.parsed() for platform in amd.values() for one in (platform.ask, platform.asvk)
+        ),
+        intel=intel.root.parsed(),
+        nitro=aws.root.parsed(),
+        tpm=(tpm_root.parsed(),),
     )
+    return World(amd, intel, aws, tpm_root, anchors)

@@ -59,10 +59,27 @@ class NitroDocument:
     nonce: bytes
 
 
+def _refuse_tag(*_: object) -> Any:
+    raise malformed("a CBOR tag that a document does not have")
+
+
+# Every tag that the library would otherwise turn into a date, a number, a pattern or a shared reference.
+_NO_TAGS: Final = dict.fromkeys(
+    (0, 1, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 52, 54, 100, 256, 258, 260, 261, 1004, 43000, 55799),
+    _refuse_tag,
+)
+
+
 def _strict_cbor(data: bytes, what: str) -> Any:
     """Decode strict CBOR: no indefinite lengths, repeated keys, padded heads, or bytes left over."""
     try:
-        value = cbor2.loads(data, max_depth=_DEPTH, allow_indefinite=False, allow_duplicate_keys=False)
+        value = cbor2.loads(
+            data,
+            max_depth=_DEPTH,
+            allow_indefinite=False,
+            allow_duplicate_keys=False,
+            semantic_decoders=_NO_TAGS,
+        )
         same = cbor2.dumps(value) == data
     except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError) as err:
         raise malformed(f"{what} is not strict CBOR", str(err)) from err

@@ -118,7 +118,7 @@ def evaluate(
         raise Refused(Code.COLLATERAL_INVALID, "the collateral has unknown members")
     seconds = int(now.timestamp())
     try:
-        collateral = dcap_qvl.QuoteCollateralV3.from_json(json.dumps(table))
+        collateral = dcap_qvl.QuoteCollateralV3.from_json(unverified_collateral.decode())
         verifier = dcap_qvl.QuoteVerifier(root.raw)
         policy = dcap_qvl.QuotePolicy.claims_only(seconds)
         claims = json.loads(verifier.verify_with_policy(quote.raw, collateral, seconds, policy).to_json())
