@@ -1,0 +1,160 @@
+"""Pushes what waits in the outbox (RFC 8935): each stream in its own order, all streams side by side.
+
+A receiver that is away holds up nobody but itself: its SETs wait, keep their `jti`, and go out in order when
+it is back. Order holds for a whole stream, and so for each subject.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Mapping
+
+import httpx
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from sealwright.clock import Clock
+from sealwright.errors import Refused, Unavailable
+from sealwright.response.ssf.model import PUSH, Status, Stream
+from sealwright.response.ssf.ports import Line, SetSigner, StreamStore
+from sealwright.response.ssf.service import Transmitter
+
+AT_ONCE = 50
+"""SETs of one stream that are taken from the outbox at a time."""
+FIRST_RETRY, LONGEST_RETRY = 0.25, 60.0
+LOOK_SECONDS = 1.0
+PUSH_SECONDS = 10.0
+TAKEN, REFUSED = 202, 400
+_chance = random.SystemRandom()
+
+
+class HttpLine:
+    """`Line` over HTTP with kept-alive connections. Redirects are not followed."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+
+    async def push(self, stream: Stream, signed: str) -> None:
+        """See the port."""
+        headers = {"Content-Type": "application/secevent+jwt", "Accept": "application/json"}
+        if stream.delivery.authorization_header:
+            headers["Authorization"] = stream.delivery.authorization_header
+        try:
+            answer = await self._client.post(
+                stream.delivery.endpoint_url or "",
+                content=signed,
+                headers=headers,
+                timeout=PUSH_SECONDS,
+                follow_redirects=False,
+            )
+        except httpx.HTTPError as error:
+            raise Unavailable("receiver_unavailable", "The receiver does not answer.", str(error)) from error
+        if answer.status_code == REFUSED:
+            raise Refused(_error_of(answer), "The receiver refused a SET.")
+        if answer.status_code != TAKEN:
+            raise Unavailable(
+                "receiver_unavailable", "The receiver did not take it.", str(answer.status_code)
+            )
+
+
+class PushMetrics:
+    """Figures of the transmitter, on a registry that is handed in."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.pushed = Counter("sealwright_ssf_pushed", "SETs acknowledged by receivers.", registry=registry)
+        self.refused = Counter(
+            "sealwright_ssf_refused", "SETs that receivers will never take.", registry=registry
+        )
+        self.age = Gauge(
+            "sealwright_ssf_unacknowledged_seconds",
+            "Age of the oldest SET that no receiver has acknowledged.",
+            registry=registry,
+        )
+
+
+class Pusher:
+    """One task for each push stream, started and ended as streams come and go."""
+
+    def __init__(
+        self,
+        transmitter: Transmitter,
+        store: StreamStore,
+        signer: SetSigner,
+        line: Line,
+        clock: Clock,
+        metrics: PushMetrics,
+    ) -> None:
+        self._transmitter = transmitter
+        self._store = store
+        self._signer = signer
+        self._line = line
+        self._clock = clock
+        self._metrics = metrics
+
+    async def run(self) -> None:
+        """Push until cancelled."""
+        tasks: dict[str, asyncio.Task[None]] = {}
+        try:
+            while True:
+                streams = await asyncio.to_thread(self._store.streams)
+                wanted = {
+                    s.stream_id for s in streams if s.delivery.method == PUSH and s.status is Status.ENABLED
+                }
+                for stream_id in tasks.keys() - wanted:
+                    tasks.pop(stream_id).cancel()
+                for stream_id in wanted - tasks.keys():
+                    tasks[stream_id] = asyncio.create_task(self._follow(stream_id))
+                await self._measure()
+                await self._transmitter.woken(LOOK_SECONDS)
+        finally:
+            for task in tasks.values():
+                task.cancel()
+            await asyncio.gather(*tasks.values(), return_exceptions=True)
+
+    async def drain(self, stream_id: str) -> int:
+        """Push what waits for one stream, in order; returns how many were acknowledged.
+
+        Raises:
+            Unavailable: the receiver is away; what it did not take stays in the outbox.
+        """
+        done = 0
+        while waiting := await asyncio.to_thread(self._store.waiting, stream_id, AT_ONCE):
+            stream = await asyncio.to_thread(self._store.stream, stream_id)
+            if stream is None or stream.status is not Status.ENABLED:
+                break
+            for one in waiting:
+                try:
+                    await self._line.push(stream, self._signer.sign(one.claims))
+                except Refused as error:
+                    await asyncio.to_thread(self._store.reject, stream_id, {one.jti: error.code})
+                    self._metrics.refused.inc()
+                    continue
+                await asyncio.to_thread(self._store.acknowledge, stream_id, [one.jti])
+                self._metrics.pushed.inc()
+                done += 1
+        return done
+
+    async def _follow(self, stream_id: str) -> None:
+        retry = FIRST_RETRY
+        while True:
+            try:
+                await self.drain(stream_id)
+                retry = FIRST_RETRY
+                await self._transmitter.woken(LOOK_SECONDS)
+            except Unavailable:
+                await asyncio.sleep(retry * _chance.uniform(0.5, 1.0))
+                retry = min(retry * 2, LONGEST_RETRY)
+
+    async def _measure(self) -> None:
+        oldest: Mapping[str, float] = await asyncio.to_thread(self._store.oldest)
+        self._metrics.age.set(max((self._clock.now() - at for at in oldest.values()), default=0.0))
+
+
+def _error_of(answer: httpx.Response) -> str:
+    """The receiver's `err` (RFC 8935 section 2.4), or `invalid_request` where it says none."""
+    try:
+        said = answer.json()
+    except ValueError:
+        return "invalid_request"
+    err = said.get("err") if isinstance(said, dict) else None
+    return err[:64] if isinstance(err, str) and err else "invalid_request"
