@@ -12,6 +12,7 @@ from sealwright_validate.errors import Misconfigured, Reason, Refused, Unavailab
 from sealwright_validate.expect import Expect
 from sealwright_validate.health import Health
 from sealwright_validate.keyset import Evidence
+from sealwright_validate.possession import Possession, Presented
 from sealwright_validate.report import Report
 from sealwright_validate.token import VerifiedToken
 from sealwright_validate.trust import Trust
@@ -23,6 +24,8 @@ __all__ = [
     "Health",
     "Misconfigured",
     "Mode",
+    "Possession",
+    "Presented",
     "Reason",
     "Refused",
     "Report",

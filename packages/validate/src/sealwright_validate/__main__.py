@@ -110,7 +110,9 @@ def _explain(options: argparse.Namespace) -> int:
     now = trust.clock.wall()
     fresh = held.is_fresh(now, trust.clock.monotonic())
     status = 0
-    lines = explain(_token(options), _expect(options), held.snapshot, now=now, skew=options.skew, fresh=fresh)
+    lines = explain(
+        _token(options), _expect(options), held.snapshot, trust, now=now, skew=options.skew, fresh=fresh
+    )
     for line in lines:
         sys.stdout.write(f"{line.outcome:<12} {line.step.replace('_', ' ')}\n")
         if line.outcome is Outcome.REFUSED:

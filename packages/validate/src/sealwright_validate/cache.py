@@ -7,9 +7,8 @@ on every call, and a newer publication or another expectation runs every later s
 
 from typing import Final
 
-from sealwright_validate.expect import Expect
-from sealwright_validate.keyset import KeySnapshot
-from sealwright_validate.token import Header, VerifiedToken
+from sealwright_validate.steps import Case
+from sealwright_validate.token import VerifiedToken
 
 DEFAULT_SIZE: Final = 4096
 
@@ -17,16 +16,16 @@ DEFAULT_SIZE: Final = 4096
 class Entry:
     """A verified token, with the snapshot and the expectation that it was last held against."""
 
-    __slots__ = ("expect", "header", "since", "snapshot", "until", "verified")
+    __slots__ = ("expect", "header", "must_prove", "since", "snapshot", "trust", "until", "verified")
 
-    def __init__(
-        self, verified: VerifiedToken, header: Header, snapshot: KeySnapshot, expect: Expect, skew: float
-    ) -> None:
+    def __init__(self, verified: VerifiedToken, case: Case, skew: float) -> None:
         claims = verified.claims
         self.verified = verified
-        self.header = header
-        self.snapshot = snapshot
-        self.expect = expect
+        self.header = case.header
+        self.snapshot = case.snapshot
+        self.expect = case.expect
+        self.trust = case.trust
+        self.must_prove = "cnf" in claims or bool(case.expect.possession)
         begins = max(claims["iat"], claims["nbf"]) if "nbf" in claims else claims["iat"]
         self.since = begins - skew
         self.until = claims["exp"] + skew  # the key's own end lies beyond: require_key_window saw to it

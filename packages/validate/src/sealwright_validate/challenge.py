@@ -1,4 +1,5 @@
-"""What a refusal looks like on the wire: status and `WWW-Authenticate` (RFC 6750 §3, RFC 9110 §11.6.1).
+"""What a refusal looks like on the wire: status and `WWW-Authenticate` (RFC 6750 §3, RFC 9449 §7.1, RFC 9110
+§11.6.1).
 
 May never put a private detail, or anything of a token, into an answer.
 """
@@ -7,13 +8,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from sealwright_validate.dpop import ALGORITHMS
 from sealwright_validate.errors import Reason, Refused
 
 # Nothing is wrong with the token as far as this side can tell: come again, no need to log in again.
-_NOT_THE_TOKEN: Final = frozenset(
+NOT_THE_TOKEN: Final = frozenset(
     (
         Reason.KEYS_UNAVAILABLE,
         Reason.LEDGER_UNAVAILABLE,
+        Reason.PROOF_UNCERTAIN,
         Reason.MANIFEST_STALE,
         Reason.MANIFEST_ROLLED_BACK,
         Reason.MANIFEST_MALFORMED,
@@ -24,6 +27,17 @@ _NOT_THE_TOKEN: Final = frozenset(
         Reason.ROOT_EXPIRED,
     )
 )
+_ABOUT_PROOFS: Final = frozenset(
+    (Reason.PROOF_MISSING, Reason.PROOF_INVALID, Reason.PROOF_REPLAYED, Reason.PROOF_NONCE_REQUIRED)
+)
+_ERRORS: Final = {
+    Reason.TOKEN_AMBIGUOUS: "invalid_request",
+    Reason.SCOPE_INSUFFICIENT: "insufficient_scope",
+    Reason.PROOF_INVALID: "invalid_dpop_proof",
+    Reason.PROOF_REPLAYED: "invalid_dpop_proof",
+    Reason.PROOF_NONCE_REQUIRED: "use_dpop_nonce",
+}
+_STATUSES: Final = {Reason.TOKEN_AMBIGUOUS: 400, Reason.SCOPE_INSUFFICIENT: 403}
 _RETRY_AFTER: Final = "5"  # seconds
 
 
@@ -36,47 +50,33 @@ class Challenge:
     body: bytes
 
 
-def challenge(refusal: Refused, *, scopes: Iterable[str] = ()) -> Challenge:
-    """The answer to a request whose token was refused."""
-    plain = (("Content-Type", "application/json"), ("Cache-Control", "no-store"))
-    body = f'{{"error":"{_error(refusal.reason)}","reason":"{refusal.reason}","message":"{refusal.public}"}}'
-    if refusal.reason in _NOT_THE_TOKEN:
-        return Challenge(503, (*plain, ("Retry-After", _RETRY_AFTER)), body.encode())
-    said = ("WWW-Authenticate", _bearer(refusal, " ".join(sorted(scopes))))
-    return Challenge(_status(refusal.reason), (*plain, said), body.encode())
+def challenge(
+    refusal: Refused, *, scopes: Iterable[str] = (), dpop: bool = False, nonce: str | None = None
+) -> Challenge:
+    """The answer to a refused request. `dpop` says that proofs are demanded here, `nonce` which one to
+    use.
+    """
+    reason = refusal.reason
+    error = "temporarily_unavailable" if reason in NOT_THE_TOKEN else _ERRORS.get(reason, "invalid_token")
+    body = f'{{"error":"{error}","reason":"{reason}","message":"{refusal.public}"}}'.encode()
+    headers = [("Content-Type", "application/json"), ("Cache-Control", "no-store")]
+    if reason in NOT_THE_TOKEN:
+        return Challenge(503, (*headers, ("Retry-After", _RETRY_AFTER)), body)
+    dpop = dpop or reason in _ABOUT_PROOFS
+    if dpop and nonce is not None:
+        headers.append(("DPoP-Nonce", nonce))
+    said = _parameters(refusal, error, " ".join(sorted(scopes)))
+    if dpop:
+        said.append(f'algs="{" ".join(sorted(ALGORITHMS))}"')
+    scheme = "DPoP" if dpop else "Bearer"
+    headers.append(("WWW-Authenticate", f"{scheme} {', '.join(said)}".strip()))
+    return Challenge(_STATUSES.get(reason, 401), tuple(headers), body)
 
 
-def bearer_token(authorization: Iterable[bytes]) -> str:
-    """The one bearer token in the `Authorization` headers of a request (RFC 6750 §2.1)."""
-    values = list(authorization)
-    if not values:
-        raise Refused(Reason.TOKEN_MISSING, "no Authorization header")
-    if len(values) > 1:
-        raise Refused(Reason.TOKEN_AMBIGUOUS, "several Authorization headers")
-    scheme, _, token = values[0].strip().partition(b" ")
-    if scheme.lower() != b"bearer" or not token.strip():
-        raise Refused(Reason.TOKEN_MISSING, "no bearer token")
-    return token.strip().decode("latin-1")
-
-
-def _error(reason: Reason) -> str:
-    if reason in _NOT_THE_TOKEN:
-        return "temporarily_unavailable"
-    if reason is Reason.TOKEN_AMBIGUOUS:
-        return "invalid_request"
-    if reason is Reason.SCOPE_INSUFFICIENT:
-        return "insufficient_scope"
-    return "invalid_token"
-
-
-def _status(reason: Reason) -> int:
-    return {Reason.TOKEN_AMBIGUOUS: 400, Reason.SCOPE_INSUFFICIENT: 403}.get(reason, 401)
-
-
-def _bearer(refusal: Refused, scopes: str) -> str:
+def _parameters(refusal: Refused, error: str, scopes: str) -> list[str]:
     if refusal.reason is Reason.TOKEN_MISSING:  # RFC 6750 §3.1: no error code where no token was sent
-        return "Bearer"
-    parts = [f'error="{_error(refusal.reason)}"', f'error_description="{refusal.public}"']
+        return []
+    said = [f'error="{error}"', f'error_description="{refusal.public}"']
     if refusal.reason is Reason.SCOPE_INSUFFICIENT and scopes:
-        parts.append(f'scope="{scopes}"')
-    return "Bearer " + ", ".join(parts)
+        said.append(f'scope="{scopes}"')
+    return said

@@ -60,6 +60,16 @@ class Reason(StrEnum):
     ISSUED_IN_FUTURE = "issued_in_future"
     LIFETIME_NOT_ALLOWED = "lifetime_not_allowed"
     SCOPE_INSUFFICIENT = "scope_insufficient"
+    # proof of possession
+    PROOF_MISSING = "proof_missing"
+    PROOF_INVALID = "proof_invalid"
+    PROOF_REPLAYED = "proof_replayed"
+    PROOF_NONCE_REQUIRED = "proof_nonce_required"
+    PROOF_UNCERTAIN = "proof_uncertain"
+    CERTIFICATE_MISSING = "certificate_missing"
+    CERTIFICATE_MISMATCH = "certificate_mismatch"
+    BINDING_MISSING = "binding_missing"
+    BINDING_NOT_UNDERSTOOD = "binding_not_understood"
     # the ledger
     NEVER_ISSUED = "never_issued"
     TOKEN_REVOKED = "token_revoked"
@@ -111,6 +121,15 @@ PUBLIC_SENTENCES: Final[Mapping[Reason, str]] = MappingProxyType(
         Reason.ISSUED_IN_FUTURE: "The token was issued in the future.",
         Reason.LIFETIME_NOT_ALLOWED: "The token lives longer than its key allows.",
         Reason.SCOPE_INSUFFICIENT: "The token lacks a required scope.",
+        Reason.PROOF_MISSING: "The token is bound to a key, and no proof of its possession was sent.",
+        Reason.PROOF_INVALID: "The proof of possession is invalid.",
+        Reason.PROOF_REPLAYED: "The proof of possession was used before.",
+        Reason.PROOF_NONCE_REQUIRED: "The proof of possession needs the nonce of this service.",
+        Reason.PROOF_UNCERTAIN: "It cannot be established now whether the proof was used before.",
+        Reason.CERTIFICATE_MISSING: "The token is bound to a client certificate, and none was presented.",
+        Reason.CERTIFICATE_MISMATCH: "The token is bound to another client certificate.",
+        Reason.BINDING_MISSING: "The token is not bound to a key in the way that this service demands.",
+        Reason.BINDING_NOT_UNDERSTOOD: "The token is bound in a way that is not understood.",
         Reason.NEVER_ISSUED: "The token was never issued.",
         Reason.TOKEN_REVOKED: "The token is revoked.",
         Reason.LEDGER_UNAVAILABLE: "It cannot be established now whether the token was issued.",

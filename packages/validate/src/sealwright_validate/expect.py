@@ -9,6 +9,7 @@ from typing import Final
 
 from sealwright_validate.errors import Misconfigured
 from sealwright_validate.keyset import Evidence
+from sealwright_validate.possession import Binding
 
 ACCESS_TOKEN: Final = "at+jwt"  # noqa: S105 - a media type (RFC 9068 §2.1)
 
@@ -20,7 +21,8 @@ class Expect:
     `audience` is what this service is called in `aud`; with several, one of them must be named. `realm` is
     the realm (of a Sealwright) whose tokens are accepted, one or several. `token_types` are values of the
     header's `typ`; `scopes` must all be present. `evidence` is how well the private key must be protected at
-    least. Raises Misconfigured for an empty or senseless expectation.
+    least. `possession` demands tokens that are bound to a key: `dpop`, `mtls`, or either. Raises
+    Misconfigured for an empty or senseless expectation.
     """
 
     audiences: frozenset[str]
@@ -28,6 +30,7 @@ class Expect:
     token_types: frozenset[str]
     scopes: frozenset[str]
     evidence: Evidence
+    possession: frozenset[Binding]
 
     def __init__(
         self,
@@ -37,17 +40,20 @@ class Expect:
         token_types: str | Iterable[str] = ACCESS_TOKEN,
         scopes: str | Iterable[str] = (),
         evidence: Evidence | str = Evidence.NONE,
+        possession: str | Iterable[str] = (),
     ) -> None:
         try:
             level = Evidence(evidence)
-        except ValueError:
-            raise Misconfigured(f"there is no evidence level {evidence!r}") from None
+            bindings = frozenset(map(Binding, _names(possession, "possession")))
+        except ValueError as error:
+            raise Misconfigured(f"evidence or possession: {error}") from None
         for name, given in (
             ("audiences", _names(audience, "audience")),
             ("realms", _names(realm, "realm")),
             ("token_types", frozenset(map(media_type, _names(token_types, "token_types")))),
             ("scopes", _names(scopes, "scopes")),
             ("evidence", level),
+            ("possession", bindings),
         ):
             object.__setattr__(self, name, given)
         if not self.audiences:

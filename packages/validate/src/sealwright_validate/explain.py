@@ -12,6 +12,7 @@ from sealwright_validate.errors import Refused
 from sealwright_validate.expect import Expect
 from sealwright_validate.keyset import KeySnapshot
 from sealwright_validate.steps import STEPS, Case, Step
+from sealwright_validate.trust import Trust
 
 
 class Outcome(StrEnum):
@@ -39,10 +40,17 @@ def what_it_checks(step: Step) -> str:
 
 
 def explain(
-    unverified_token: str, expect: Expect, snapshot: KeySnapshot, *, now: float, skew: float, fresh: bool
+    unverified_token: str,
+    expect: Expect,
+    snapshot: KeySnapshot,
+    trust: Trust,
+    *,
+    now: float,
+    skew: float,
+    fresh: bool,
 ) -> Iterator[Line]:
     """Every step in order. After the first refusal the rest is not reached."""
-    case = Case(unverified_token, expect, snapshot, now=now, skew=skew, fresh=fresh)
+    case = Case(unverified_token, expect, snapshot, trust, now=now, skew=skew, fresh=fresh)
     outcome = Outcome.HOLDS
     for step in STEPS:
         name, what = step.__name__, what_it_checks(step)

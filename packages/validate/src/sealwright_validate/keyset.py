@@ -13,6 +13,7 @@ from typing import Final
 
 from sealwright_validate.algorithms import Algorithm, Verifier
 from sealwright_validate.errors import Reason
+from sealwright_validate.issuers import TenantRule
 
 
 @unique
@@ -72,6 +73,17 @@ class TrustedKey:
     incarnation: str | None = None
     evidence: Evidence = Evidence.NONE
     revoked_from: float = inf
+    tenants: TenantRule | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The key that a plain issuer first published under an id, and since when it is known (seconds since
+    1970).
+    """
+
+    thumbprint: str
+    since: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,6 +105,8 @@ class KeySnapshot:
     incarnations: frozenset[str] = frozenset()
     strict_realms: frozenset[str] = frozenset()
     fingerprint: str = ""
+    seen: Mapping[str, Seen] = field(default_factory=dict)
+    thumbprints: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

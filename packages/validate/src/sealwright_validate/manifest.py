@@ -155,6 +155,7 @@ def _snapshot(members: Members, previous: KeySnapshot | None, fingerprint: str) 
         incarnations=frozenset(incarnations),
         strict_realms=texts(members, "strict_realms"),
         fingerprint=fingerprint,
+        thumbprints=frozenset(keys),
     )
 
 

@@ -48,6 +48,7 @@ class Observation(NamedTuple):
     digest: bytes
     kid: str | None
     claims: Mapping[str, Any]
+    binding: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +220,7 @@ def as_entry(seen: Observation) -> dict[str, Any]:
     audience = claims.get("aud")
     audiences = (audience,) if isinstance(audience, str) else audience
     subject = claims.get("sub")
-    return {
+    entry = {
         "id": token_hex(16),
         "at": seen.at,
         "verdict": seen.verdict,
@@ -236,6 +237,9 @@ def as_entry(seen: Observation) -> dict[str, Any]:
         "client_id": _text(claims.get("client_id")),
         "sub_digest": sha256(subject.encode()).hexdigest() if isinstance(subject, str) else None,
     }
+    if seen.binding is not None:
+        entry["binding"] = seen.binding[:_MAX_TEXT]
+    return entry
 
 
 def _text(value: Any) -> str | None:

@@ -19,7 +19,8 @@ from sealwright_validate.documents import MAX_TIME
 from sealwright_validate.errors import Misconfigured, Reason, Refused
 from sealwright_validate.expect import ACCESS_TOKEN, Expect
 from sealwright_validate.keyset import EVIDENCE_RANK, KeySnapshot, KeyStatus, Profile, TrustedKey
-from sealwright_validate.token import Header, UnverifiedToken, take_apart, unverified_claims
+from sealwright_validate.token import Header, UnverifiedToken, granted_scopes, take_apart, unverified_claims
+from sealwright_validate.trust import Trust
 
 MAX_SKEW: Final = 60  # seconds
 # token.md: log id, index without leading zeros, blind
@@ -38,8 +39,8 @@ class Case:
     """
 
     __slots__ = (
-        "claims", "digest", "expect", "fresh", "header", "key", "now", "signature_valid", "skew", "snapshot",
-        "token", "unverified_text",
+        "binding", "claims", "digest", "expect", "fresh", "header", "key", "now", "signature_valid", "skew",
+        "snapshot", "token", "trust", "unverified_text",
     )  # fmt: skip
 
     def __init__(
@@ -47,6 +48,7 @@ class Case:
         unverified_text: str,
         expect: Expect,
         snapshot: KeySnapshot,
+        trust: Trust,
         *,
         now: float,
         skew: float,
@@ -58,6 +60,8 @@ class Case:
         self.now = now
         self.skew = skew
         self.fresh = fresh
+        self.trust = trust
+        self.binding: str | None = None
         self.token: UnverifiedToken
         self.header: Header
         self.key: TrustedKey
@@ -128,7 +132,9 @@ def require_fresh_publication(case: Case) -> None:
 def require_key_of_realm(case: Case) -> None:
     """The key belongs to the issuer that the token names: no key speaks for another realm."""
     issuer = case.claims.get("iss")
-    if issuer != case.key.issuer:
+    if case.key.tenants is not None:
+        case.key.tenants.require_tenant(case.claims, case.key.issuer)
+    elif issuer != case.key.issuer:
         if type(issuer) is str and issuer in case.snapshot.issuers:
             raise Refused(
                 Reason.KEY_OF_OTHER_REALM, f"a key of {case.key.realm} for {case.snapshot.issuers[issuer]}"
@@ -263,11 +269,6 @@ def require_scopes(case: Case) -> None:
     """The token grants every scope that this service asks for."""
     if case.expect.scopes and not case.expect.scopes.issubset(granted_scopes(case.claims)):
         raise Refused(Reason.SCOPE_INSUFFICIENT, "a scope is missing")
-
-
-def granted_scopes(claims: Mapping[str, Any]) -> frozenset[str]:
-    """The scopes in `scope` (RFC 8693 §4.2)."""
-    return frozenset(str(claims.get("scope", "")).split())
 
 
 def _time(claims: Mapping[str, Any], name: str) -> float:

@@ -155,7 +155,7 @@ class VerifiedToken:
     @property
     def issuer(self) -> str:
         """`iss`, as verified."""
-        return self.key.issuer
+        return str(self.claims["iss"])
 
     @property
     def subject(self) -> str:
@@ -164,13 +164,16 @@ class VerifiedToken:
 
     @property
     def client_id(self) -> str:
-        """`client_id` (RFC 8693 §4.3), or an empty text where an issuer that is not ours left it out."""
-        return str(self.claims.get("client_id", ""))
+        """`client_id` (RFC 8693 §4.3) or what other issuers call it; an empty text where it is left out."""
+        for name in ("client_id", "azp", "appid", "cid"):
+            if name in self.claims:
+                return str(self.claims[name])
+        return ""
 
     @property
     def scopes(self) -> frozenset[str]:
         """The scopes that the token grants."""
-        return frozenset(str(self.claims.get("scope", "")).split())
+        return granted_scopes(self.claims)
 
     @property
     def expires_at(self) -> float:
@@ -180,6 +183,14 @@ class VerifiedToken:
     def to_dict(self) -> dict[str, Any]:
         """A plain, independent copy of the claims."""
         return {name: _plain(value) for name, value in self.claims.items()}
+
+
+def granted_scopes(claims: Mapping[str, Any]) -> frozenset[str]:
+    """The scopes in `scope` (RFC 8693 §4.2), or in what Entra (a text) and Okta (an array) call `scp`."""
+    granted = claims.get("scope", claims.get("scp", ""))
+    if isinstance(granted, list | tuple):
+        return frozenset(scope for scope in granted if isinstance(scope, str))
+    return frozenset(granted.split()) if isinstance(granted, str) else frozenset()
 
 
 def _plain(value: Any) -> Any:

@@ -4,6 +4,7 @@ One Trust for a Sealwright (pinned root, signed manifest), a plain OpenID issuer
 hand. May never trust without a pin or TLS, and may never be told to trust an empty something.
 """
 
+from collections.abc import Callable, Iterable
 from os import PathLike
 from pathlib import Path
 from typing import Final, Protocol
@@ -12,6 +13,7 @@ from sealwright_validate.clock import SYSTEM_CLOCK, Clock
 from sealwright_validate.encoding import Members
 from sealwright_validate.errors import Misconfigured, Refused
 from sealwright_validate.keyset import Held
+from sealwright_validate.limits import KEYS_LIFETIME, MAX_KEY_AGE, Limits
 from sealwright_validate.refresh import Refresher
 from sealwright_validate.trust_state import TrustState
 
@@ -40,8 +42,17 @@ class Source(Protocol):
 class Trust:
     """A source of keys. Make one with `Trust.sealwright`, `Trust.oidc` or `Trust.fed`."""
 
-    def __init__(self, source: Source, *, url: str, clock: Clock, has_ledger: bool) -> None:
+    def __init__(
+        self,
+        source: Source,
+        *,
+        url: str,
+        clock: Clock,
+        has_ledger: bool,
+        speaks: Callable[[str], bool] | None = None,
+    ) -> None:
         self._source = source
+        self._speaks = speaks
         self.url: Final = url
         self.clock: Final = clock
         self.has_ledger: Final = has_ledger
@@ -74,16 +85,53 @@ class Trust:
         )
 
     @classmethod
-    def oidc(cls, issuer: str, *, keys_lifetime: float = 14_400, clock: Clock = SYSTEM_CLOCK) -> "Trust":
-        """A plain OpenID issuer, by discovery and JWKS over TLS.
+    def oidc(
+        cls,
+        issuer: str,
+        *,
+        keys_lifetime: float = KEYS_LIFETIME,
+        max_key_age: float = MAX_KEY_AGE,
+        state_file: str | PathLike[str] | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> "Trust":
+        """A plain OpenID issuer (Keycloak, Google, Auth0, Okta …), by discovery and JWKS over TLS.
 
-        `keys_lifetime` is for how long keys are used that the issuer could not be asked about again, in
-        seconds, a day at the most. Raises Misconfigured.
+        `keys_lifetime` is for how long keys are used that the issuer could not be asked about again (a day at
+        the most), `max_key_age` for how long any key is used (five years at the most); seconds. With
+        `state_file` a key that changes under its id is noticed over restarts too. Raises Misconfigured.
         """
+        from sealwright_validate.issuers import OneIssuer
         from sealwright_validate.plain_source import PlainSource
 
-        source = PlainSource(issuer, clock=clock, lifetime=keys_lifetime)
+        limits, path = Limits(keys_lifetime, max_key_age), Path(state_file) if state_file else None
+        source = PlainSource(issuer, OneIssuer(issuer), clock=clock, limits=limits, state_file=path)
         return cls(source, url=issuer, clock=clock, has_ledger=False)
+
+    @classmethod
+    def entra(
+        cls,
+        tenants: str | Iterable[str] = (),
+        *,
+        any_tenant: bool = False,
+        cloud: str = "https://login.microsoftonline.com",
+        keys_lifetime: float = KEYS_LIFETIME,
+        max_key_age: float = MAX_KEY_AGE,
+        state_file: str | PathLike[str] | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> "Trust":
+        """Microsoft Entra, v2.0 tokens of the named tenants (GUIDs), or of any with `any_tenant=True`.
+
+        Every key must say whose it is (`issuer`), and `iss`, `tid` and the key must agree; the rest is as
+        with `oidc`. Raises Misconfigured.
+        """
+        from sealwright_validate.issuers import entra_tenants
+        from sealwright_validate.plain_source import PlainSource
+
+        rule = entra_tenants(tenants, any_tenant=any_tenant, cloud=cloud)
+        address, path = f"{rule.cloud}/{rule.path}/v2.0", Path(state_file) if state_file else None
+        limits = Limits(keys_lifetime, max_key_age)
+        source = PlainSource(address, rule, clock=clock, limits=limits, state_file=path)
+        return cls(source, url=address, clock=clock, has_ledger=False, speaks=rule.speaks_for)
 
     @classmethod
     def fed(
@@ -99,6 +147,26 @@ class Trust:
         `url` is where the ledger answers and reports go; without it there is neither.
         """
         return FedTrust(_root_document(root), url=url, clock=clock)
+
+    @classmethod
+    def any_of(cls, *trusts: "Trust") -> "Trust":
+        """Several issuers at once: each token is judged by the one that its `iss` belongs to, and by no
+        other.
+        """
+        from sealwright_validate.trust_any import any_of
+
+        return any_of(trusts)
+
+    def for_token(self, unverified_token: str) -> "Trust":  # noqa: ARG002 - a choice among several would need it
+        """The trust that judges this token."""
+        return self
+
+    def speaks_for(self, issuer: str) -> bool:
+        """Whether an issuer is one whose keys come from here."""
+        held = self.held
+        return held is not None and (
+            issuer in held.snapshot.issuers or (self._speaks is not None and self._speaks(issuer))
+        )
 
     @property
     def held(self) -> Held | None:

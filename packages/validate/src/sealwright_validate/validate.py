@@ -15,9 +15,10 @@ from sealwright_validate.encoding import read_only
 from sealwright_validate.errors import Misconfigured, Reason, Refused
 from sealwright_validate.expect import Expect
 from sealwright_validate.health import Health, health_of
-from sealwright_validate.keyset import Held, KeySnapshot, TrustedKey
+from sealwright_validate.keyset import KeySnapshot, TrustedKey
 from sealwright_validate.ledger_check import LedgerCheck
 from sealwright_validate.observe import Observation, Observer
+from sealwright_validate.possession import NOTHING_PRESENTED, Possession, Presented
 from sealwright_validate.report import Report
 from sealwright_validate.steps import MAX_SKEW, SIGNATURE_STEPS, TRUST_STEPS, Case
 from sealwright_validate.token import MAX_TOKEN_BYTES, VerifiedToken
@@ -42,7 +43,8 @@ class Validator:
     forks.
 
     `mode` is `async` or `strict`. `report` says where observations go. `skew` is how far clocks may differ,
-    in seconds, 60 at the most. `cache_size` bounds the number of remembered tokens. Raises Misconfigured.
+    in seconds, 60 at the most. `possession` says how proofs are checked. `cache_size` bounds the number of
+    remembered tokens. Raises Misconfigured.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Validator:
         mode: Mode | str = Mode.ASYNC,
         report: Report | None = None,
         skew: float = 5.0,
+        possession: Possession | None = None,
         cache_size: int = DEFAULT_SIZE,
     ) -> None:
         if not 0 <= skew <= MAX_SKEW:
@@ -65,6 +68,7 @@ class Validator:
         self.trust: Final = trust
         self._strict = self.mode is Mode.STRICT
         self._skew = skew
+        self._possession = possession or Possession()
         self._cache = TokenCache(cache_size)
         self._wall = trust.clock.wall
         self._monotonic = trust.clock.monotonic
@@ -91,17 +95,23 @@ class Validator:
             self._ledger.close()
         self.trust.close()
 
+    def dpop_nonce(self) -> str | None:
+        """The nonce that DPoP proofs must carry now, None where no nonces are demanded."""
+        nonces = self._possession.nonces
+        return nonces.current(self._wall()) if nonces is not None else None
+
     def health(self) -> Health:
         """What this validator knows and has done, for a health check or a metric."""
         return health_of(self.trust, self.mode.value, len(self._cache), self._observer)
 
-    def validate(self, token: str, expect: Expect) -> VerifiedToken:
+    def validate(self, token: str, expect: Expect, presented: Presented = NOTHING_PRESENTED) -> VerifiedToken:
         """The verified token; raises Refused with one reason.
 
-        May wait for keys or, in strict mode, for the ledger: in an event loop use `validate_async`.
+        `presented` is how it came: a token that is bound to a key is accepted only with the proof. May wait
+        for keys or, in strict mode, for the ledger: in an event loop use `validate_async`.
         """
         name = _name(token)
-        seen = self._remembered(name, expect)
+        seen = self._remembered(name, expect, presented)
         if seen is not None:
             return seen
         if self.trust.held is None:
@@ -109,16 +119,19 @@ class Validator:
         try:
             case = self._judge(name, token, expect, learnt=False)
         except _KeyWantedError as wanted:
-            self.trust.learn(wanted.kid, UNKNOWN_KEY_WAIT)
+            wanted.trust.learn(wanted.kid, UNKNOWN_KEY_WAIT)
             case = self._judge(name, token, expect, learnt=True)
+        self._prove(name, case, presented)
         if self._must_ask(case.snapshot, case.key):
             self._ask(name, case)
         return self._accept(name, case)
 
-    async def validate_async(self, token: str, expect: Expect) -> VerifiedToken:
+    async def validate_async(
+        self, token: str, expect: Expect, presented: Presented = NOTHING_PRESENTED
+    ) -> VerifiedToken:
         """The same for an event loop: whatever would wait is done in a thread."""
         name = _name(token)
-        seen = self._remembered(name, expect)
+        seen = self._remembered(name, expect, presented)
         if seen is not None:
             return seen
         if self.trust.held is None:
@@ -126,17 +139,22 @@ class Validator:
         try:
             case = self._judge(name, token, expect, learnt=False)
         except _KeyWantedError as wanted:
-            await asyncio.to_thread(self.trust.learn, wanted.kid, UNKNOWN_KEY_WAIT)
+            await asyncio.to_thread(wanted.trust.learn, wanted.kid, UNKNOWN_KEY_WAIT)
             case = self._judge(name, token, expect, learnt=True)
+        self._prove(name, case, presented)
         if self._must_ask(case.snapshot, case.key):
             await asyncio.to_thread(self._ask, name, case)
         return self._accept(name, case)
 
-    def _remembered(self, name: bytes, expect: Expect) -> VerifiedToken | None:
+    def _remembered(self, name: bytes, expect: Expect, presented: Presented) -> VerifiedToken | None:
         """The answer of an earlier call, if nothing that it rested on has changed since."""
         entry = self._cache.get(name)
-        held = self.trust.held
-        if entry is None or held is None or entry.snapshot is not held.snapshot or entry.expect is not expect:
+        if entry is None or entry.expect is not expect or entry.must_prove:
+            return None
+        if presented is not NOTHING_PRESENTED and presented.scheme.lower() != "bearer":
+            return None
+        held = entry.trust.held
+        if held is None or entry.snapshot is not held.snapshot:
             return None
         now = self._wall()
         if not entry.since <= now < entry.until or not held.is_fresh(now, self._monotonic()):
@@ -148,7 +166,8 @@ class Validator:
 
     def _judge(self, name: bytes, token: str, expect: Expect, *, learnt: bool) -> Case:
         """Every step that needs no waiting. Raises _KeyWantedError once for a key that may be learnt."""
-        case = self._case(token, expect, self._require_keys())
+        trust = self.trust.for_token(token)
+        case = self._case(token, expect, trust)
         entry = self._cache.get(name)
         try:
             if entry is None or not self._recall(case, entry):
@@ -157,8 +176,8 @@ class Validator:
             for step in TRUST_STEPS:
                 step(case)
         except Refused as refusal:
-            if refusal.reason is Reason.UNKNOWN_KEY and not learnt and self.trust.may_learn(case.header.kid):
-                raise _KeyWantedError(case.header.kid) from None
+            if refusal.reason is Reason.UNKNOWN_KEY and not learnt and trust.may_learn(case.header.kid):
+                raise _KeyWantedError(case.header.kid, trust) from None
             raise self._refuse(name, case, refusal) from None
         return case
 
@@ -166,27 +185,24 @@ class Validator:
         verified = VerifiedToken(read_only(case.claims), case.key, case.digest.hex(), case.header.typ)
         if self._observer is not None and self._cache.get(name) is None:
             self._note(case, "accepted")
-        self._cache.put(name, Entry(verified, case.header, case.snapshot, case.expect, self._skew))
+        self._cache.put(name, Entry(verified, case, self._skew))
         return verified
 
     def _refuse(self, name: bytes, case: Case, refusal: Refused) -> Refused:
-        blamed = self._blame(refusal)
+        blamed = _blame(case.trust, refusal)
         self._cache.drop(name)
         self._note(case, blamed.reason.value)
         return blamed
 
-    def _case(self, token: str, expect: Expect, held: Held) -> Case:
+    def _case(self, token: str, expect: Expect, trust: Trust) -> Case:
         if not isinstance(expect, Expect):
             raise Misconfigured("say what is expected: Expect(audience=…)")
+        held = trust.held
+        if held is None:
+            raise _blame(trust, Refused(Reason.KEYS_UNAVAILABLE, "no publication has been verified yet"))
         now = self._wall()
-        return Case(
-            token,
-            expect,
-            held.snapshot,
-            now=now,
-            skew=self._skew,
-            fresh=held.is_fresh(now, self._monotonic()),
-        )
+        fresh = held.is_fresh(now, self._monotonic())
+        return Case(token, expect, held.snapshot, trust, now=now, skew=self._skew, fresh=fresh)
 
     def _recall(self, case: Case, entry: Entry) -> bool:
         """Take over what a verified signature established, if the key is still published as the same key."""
@@ -197,24 +213,18 @@ class Validator:
         case.digest, case.signature_valid = bytes.fromhex(entry.verified.digest), True
         return True
 
-    def _require_keys(self) -> Held:
-        held = self.trust.held
-        if held is None:
-            raise self._blame(Refused(Reason.KEYS_UNAVAILABLE, "no publication has been verified yet"))
-        return held
-
-    def _blame(self, refusal: Refused) -> Refused:
-        """A rollback is named as what it is when it is the cause of a publication being missing or stale."""
-        if refusal.reason in (Reason.MANIFEST_STALE, Reason.KEYS_UNAVAILABLE):
-            cause = self.trust.last_refusal
-            if cause is not None and cause.reason is Reason.MANIFEST_ROLLED_BACK:
-                return Refused(cause.reason, f"{refusal.detail}; {cause.detail}")
-        return refusal
+    def _prove(self, name: bytes, case: Case, presented: Presented) -> None:
+        try:
+            case.binding = self._possession.require(
+                case.claims, case.unverified_text, presented, case.expect.possession, case.now
+            )
+        except Refused as refusal:
+            raise self._refuse(name, case, refusal) from None
 
     def _ask(self, name: bytes, case: Case) -> None:
         jti: Any = case.claims.get("jti")
         try:
-            if self._ledger is None:
+            if self._ledger is None or not case.trust.has_ledger:
                 raise Refused(Reason.LEDGER_UNAVAILABLE, "this trust has no ledger")  # noqa: TRY301 - one way out
             self._ledger.require_issued(jti if isinstance(jti, str) else "", case.digest.hex(), case.key.kid)
         except Refused as refusal:
@@ -224,7 +234,15 @@ class Validator:
         if self._observer is not None and case.digest:
             claims = case.claims if case.signature_valid else {}
             self._observer.note(
-                Observation(case.now, verdict, case.signature_valid, case.digest, case.header.kid, claims)
+                Observation(
+                    case.now,
+                    verdict,
+                    case.signature_valid,
+                    case.digest,
+                    case.header.kid,
+                    claims,
+                    case.binding,
+                )
             )
 
     def _describe(self) -> dict[str, Any]:
@@ -236,9 +254,19 @@ class Validator:
 class _KeyWantedError(Exception):
     """The key of a token is not known, and asking for it may help."""
 
-    def __init__(self, kid: str) -> None:
+    def __init__(self, kid: str, trust: Trust) -> None:
         super().__init__(kid)
         self.kid = kid
+        self.trust = trust
+
+
+def _blame(trust: Trust, refusal: Refused) -> Refused:
+    """A rollback is named as what it is when it is the cause of a publication being missing or stale."""
+    if refusal.reason in (Reason.MANIFEST_STALE, Reason.KEYS_UNAVAILABLE):
+        cause = trust.last_refusal
+        if cause is not None and cause.reason is Reason.MANIFEST_ROLLED_BACK:
+            return Refused(cause.reason, f"{refusal.detail}; {cause.detail}")
+    return refusal
 
 
 def _name(token: str) -> bytes:
