@@ -37,8 +37,10 @@ def generated(page: str) -> str:
         ("reasons", reasons()),
     ):
         begin, end = f"<!-- {mark} -->\n", f"\n<!-- end of {mark} -->"
-        before, _, rest = page.partition(begin)
-        _, _, after = rest.partition(end)
+        before, found, rest = page.partition(begin)
+        _, closed, after = rest.partition(end)
+        if not found or not closed:
+            raise ValueError(f"the page has no part marked {mark!r}")
         page = f"{before}{begin}{text}{end}{after}"
     return page
 
