@@ -125,7 +125,7 @@ class Authority:
         keys = KeyService(key_policies(config), stores.keys, stores.admissions, clock, strict)
         clients = CachedClients(stores.clients, clock)
         trust = config.state.path / "trust"
-        selfcheck = SelfCheck(trust / "root.json")
+        selfcheck = SelfCheck(trust / "root.json", clock)
         issuer = Issuer(
             _realms(config), clients, stores.replay, _signing_key(keys), selfcheck.require_valid, clock
         )

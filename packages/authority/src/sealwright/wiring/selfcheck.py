@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from sealwright.clock import Clock
 from sealwright.errors import Unavailable
 from sealwright_validate import Expect, Trust, Validator
 from sealwright_validate import Refused as ValidatorRefused
@@ -17,11 +18,18 @@ from sealwright_validate import Unavailable as ValidatorUnavailable
 log = logging.getLogger(__name__)
 
 
+class _ValidatorClock:
+    """The authority's clock in the form that the validator wants."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.wall = self.monotonic = clock.now
+
+
 class SelfCheck:
     """Validates tokens against the manifest that is published."""
 
-    def __init__(self, root: Path) -> None:
-        self._trust = Trust.fed(root=root)
+    def __init__(self, root: Path, clock: Clock) -> None:
+        self._trust = Trust.fed(root=root, clock=_ValidatorClock(clock))
         self._validator = Validator(trust=self._trust)
         self._expected: dict[tuple[str, str], Expect] = {}
 

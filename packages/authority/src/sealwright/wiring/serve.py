@@ -33,7 +33,7 @@ def serve(config: Config) -> None:
         Misconfigured: port in use, state that cannot be served.
     """
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(config, SystemClock()))
+        runner.run(run(config, SystemClock()))
 
 
 def _loop_factory() -> Any:
@@ -44,7 +44,8 @@ def _loop_factory() -> Any:
     return uvloop.new_event_loop
 
 
-async def _serve(config: Config, clock: Clock) -> None:
+async def run(config: Config, clock: Clock, tick: float = TICK) -> None:
+    """The same within an event loop; `tick` is how often (seconds) keys are looked after."""
     state = config.state.path
     public_socket = bind_tcp(config.server.host, config.server.port)
     admin_socket = bind_unix(state / "run" / "admin.sock")
@@ -61,7 +62,7 @@ async def _serve(config: Config, clock: Clock) -> None:
     authority.publisher.start()
     background = [
         loop.create_task(work, name=name)
-        for name, work in _background(authority, stopping, config, check=not small).items()
+        for name, work in _background(authority, stopping, config, tick, check=not small).items()
     ]
     servers = [loop.create_task(server.run()) for server in (public, admin)]
     log.info("authority serving", extra={"facts": {"url": config.server.url}})
@@ -80,12 +81,12 @@ async def _serve(config: Config, clock: Clock) -> None:
 
 
 def _background(
-    authority: Authority, stopping: asyncio.Event, config: Config, *, check: bool
+    authority: Authority, stopping: asyncio.Event, config: Config, tick: float, *, check: bool
 ) -> dict[str, Coroutine[Any, Any, None]]:
     return {
         "signers": authority.signers.run(),
         "detector": authority.detector.run(),
-        "keys": _tick(authority.keys, stopping),
+        "keys": _tick(authority.keys, stopping, tick),
     } | ({"start check": _check(authority, config, stopping)} if check else {})
 
 
@@ -105,10 +106,10 @@ async def _until_stopped(stopping: asyncio.Event, tasks: list[asyncio.Task[None]
             task.result()
 
 
-async def _tick(keys: KeyService, stopping: asyncio.Event) -> None:
+async def _tick(keys: KeyService, stopping: asyncio.Event, interval: float) -> None:
     while not stopping.is_set():
         try:
             await keys.tick()
         except SealwrightError as error:
             log.warning("keys not up to date", extra={"facts": {"code": error.code, "detail": str(error)}})
-        await asyncio.sleep(TICK)
+        await asyncio.sleep(interval)

@@ -40,7 +40,7 @@ def require_sound(store: LedgerStore, directory: Path) -> Report:
         }
         log.critical("ledger damaged", extra={"facts": facts})
     if report.damages:
-        first = report.damages[0]
+        first = next((damage for damage in report.damages if damage.index is not None), report.damages[0])
         raise Misconfigured(
             "ledger_damaged",
             f"log {first.log_id}: {first.message} ({first.code} in {first.where}, leaf {first.index}); "

@@ -1,0 +1,1 @@
+"""Programs that a sandbox starts instead of the ordinary signer and authority."""

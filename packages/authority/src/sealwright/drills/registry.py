@@ -1,0 +1,63 @@
+"""The drills by name, and how one is run from the command line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Collection
+
+from rich.console import Console
+
+from sealwright.drills import storm_0558
+from sealwright.drills.model import Control, DrillResult
+from sealwright.drills.runner import carry_out
+from sealwright.drills.timeline import Timeline
+from sealwright.errors import Misconfigured
+
+DRILLS = {"storm-0558": storm_0558.SHOWS}
+_STEPS = {"storm-0558": storm_0558.STEPS}
+
+
+def require_controls(disabled: Collection[str]) -> None:
+    """Refuse a control that does not exist: a drill that ran with everything on would then mislead.
+
+    Raises:
+        Misconfigured: `unknown_control`.
+    """
+    known = [str(control) for control in Control]
+    for name in disabled:
+        if name not in known:
+            raise Misconfigured("unknown_control", f"no control {name}; there are: {', '.join(known)}")
+
+
+def run(name: str, *, as_json: bool, disabled: Collection[str] = ()) -> int:
+    """Carry a drill out. Returns the exit status: 0 only if every control held."""
+    require_controls(disabled)
+    if as_json:
+        result = carry_out(name, _STEPS[name], disabled)
+        sys.stdout.write(json.dumps(describe(result), indent=2) + "\n")
+    else:
+        timeline = Timeline(Console(), DRILLS[name], disabled)
+        result = carry_out(name, _STEPS[name], disabled, timeline.show)
+        timeline.close(result)
+    return 0 if result.held else 1
+
+
+def describe(result: DrillResult) -> dict[str, object]:
+    """The result as plain values. `seconds` is how long a step took."""
+    return {
+        "drill": result.drill,
+        "held": result.held,
+        "steps": [
+            {
+                "id": step.finding.step,
+                "attack": step.finding.attack,
+                "control": step.finding.control,
+                "expected": step.finding.expected,
+                "observed": step.finding.observed,
+                "held": step.finding.held,
+                "seconds": round(step.seconds, 3),
+            }
+            for step in result.steps
+        ],
+    }
