@@ -16,8 +16,8 @@ from sealwright.drills.steps import ACCEPTED, active_key, alarm_about, judged, v
 from sealwright.errors import Unavailable
 
 STEP = "3-detect"
-PATIENCE = 5.0
-"""Seconds to wait for an alarm; the promise is one second (p99)."""
+PATIENCE = 10.0
+"""Seconds to wait for an alarm; the promise of one second (p99) is measured in `bench/`."""
 
 
 def run(sandbox: Sandbox) -> Iterator[Finding]:
