@@ -13,7 +13,9 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric import ec
 
 _CHUNKS = tuple(struct.pack("<Q", size | flags) for size in (0x30, 0x40, 0x50) for flags in (0, 1, 4, 5))
-"""glibc: sizes of chunks that hold a 32-byte number (with room to grow), with each of the flags in the low bits."""
+"""glibc: sizes of chunks that hold a 32-byte number (with room to grow), with each of the flags in the low
+bits.
+"""
 SCALAR_BYTES = 32
 ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 MAX_REGION = 1 << 30
