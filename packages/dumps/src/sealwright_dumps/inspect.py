@@ -6,6 +6,7 @@ about.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -40,6 +41,9 @@ class Inspector:
         self._probes = list(merged.values())
         self._sieve = sieve.build(list(merged), engine)
         self.engine = self._sieve.name
+        self.digest = hashlib.sha256(
+            b"\x00".join(sorted(literal.hex().encode() for literal in merged))
+        ).hexdigest()
 
     def inspect(self, data: bytes, low: int = 0, high: int | None = None, depth: int = 0) -> list[Hit]:
         """The hits whose anchors stand in [low, high), merged so that each stretch is told once."""
@@ -161,9 +165,13 @@ def coefficient_lookouts() -> list[Lookout]:
 
 def own_lookouts(paths: Sequence[str]) -> list[Lookout]:
     """Our own keys, by the fingerprint files at `paths`."""
+    return [lookout for made in fingerprint.load_files(paths) for lookout in lookouts_of(made)]
+
+
+def lookouts_of(fingerprints: fingerprint.Fingerprints) -> list[Lookout]:
+    """Our own keys, by their fingerprints."""
     return [
         Lookout(probe.literal, _own(probe))
-        for fingerprints in fingerprint.load_files(paths)
         for entry in fingerprints.entries
         for probe in own.probes(fingerprints.salt, entry)
     ]

@@ -96,12 +96,16 @@ class Run:
     """One scan over many paths."""
 
     def __init__(
-        self, settings: Settings, progress: Progress | None = None, state: State | None = None
+        self,
+        settings: Settings,
+        progress: Progress | None = None,
+        state: State | None = None,
+        scanner: Scanner | None = None,
     ) -> None:
         self._settings = settings
         self._progress = progress or (lambda _count: None)
         self._state = state or no_state()
-        self._examiner = Examiner(Scanner(settings))
+        self._examiner = Examiner(scanner or Scanner(settings))
         self._workers = settings.workers or len(os.sched_getaffinity(0))
         self._pool: ProcessPoolExecutor | None = None
 

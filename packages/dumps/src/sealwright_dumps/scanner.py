@@ -11,12 +11,14 @@ from pathlib import Path
 
 from sealwright_dumps.detectors import public
 from sealwright_dumps.detectors.memory import Clue, Memory
+from sealwright_dumps.fingerprint import Fingerprints
 from sealwright_dumps.inspect import (
     Inspector,
     Lookout,
     coefficient_lookouts,
     compression_lookouts,
     credential_lookouts,
+    lookouts_of,
     merge,
     own_lookouts,
     structure_lookouts,
@@ -63,6 +65,14 @@ class Scanner:
         self._flat: Inspector | None = None
         self._common: list[Lookout] = common
         self.engine = self._full.engine
+
+    def rules_digest(self) -> str:
+        """SHA-256 of every literal that is looked for: which rules were in force."""
+        return self._full.digest
+
+    def probe_own(self, made: Fingerprints, data: bytes) -> bool:
+        """Whether fingerprints are found in `data` by this engine: a self-test."""
+        return bool(Inspector(lookouts_of(made), self.engine).inspect(data))
 
     def inspector(self, *, compressed: bool) -> Inspector:
         """The inspector for an object; a compressed object is expanded elsewhere, so its streams are left
