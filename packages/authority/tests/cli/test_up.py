@@ -199,7 +199,7 @@ def test_a_port_that_is_taken_is_named_before_anything_starts(up: Site) -> None:
             [sys.executable, "-I", "-m", "sealwright", "up", "--state", other],
             env=up.environment, capture_output=True, text=True, check=False, timeout=PATIENCE,
         )  # fmt: skip
-        assert not (Path(other) / "log" / "signer-0.jsonl").exists()
+        assert not (Path(other) / "log" / "signer-0.log").exists()
     assert ran.returncode == 2
     assert f"127.0.0.1:{up.authority}" in ran.stderr
     assert "SEALWRIGHT_SERVER__PORT" in ran.stderr

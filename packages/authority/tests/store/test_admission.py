@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine, insert
 
 from sealwright.admission.model import Admission, EvidenceLevel
-from sealwright.errors import Refused
+from sealwright.errors import Refused, Unavailable
 from sealwright.keys.model import KeyState
 from sealwright.store import admission as room
 from sealwright.store.admission import SqlAdmissionStore
@@ -112,3 +112,11 @@ def test_the_keys_room_sees_live_ones_first_and_dead_ones_whose_keys_are_publish
 
 def test_its_table_is_made_with_the_others() -> None:
     assert room.admissions.metadata is keys.metadata
+
+
+def test_a_database_that_cannot_be_written_is_unavailable(store: SqlAdmissionStore, engine: Engine) -> None:
+    room.admissions.drop(engine)
+    with pytest.raises(Unavailable):
+        store.add(admission("a"))
+    with pytest.raises(Unavailable):
+        store.close("a", 1)

@@ -47,6 +47,8 @@ class FakePart:
     refusal: str | None = None
     tended: int = 0
     tend_fails: bool = False
+    bury_fails: bool = False
+    stop_fails: bool = False
 
     def prepare(self) -> None:
         if self.obstacle:
@@ -72,10 +74,14 @@ class FakePart:
     def bury(self) -> None:
         self.story.add(f"{self.name} buried")
         self.pid = None
+        if self.bury_fails:
+            raise Unavailable("no", "the disk is full")
 
     def stop(self) -> None:
         self.story.add(f"{self.name} stop")
         self.pid = self.ending = None
+        if self.stop_fails:
+            raise OSError("the disk is full")
 
     def last_words(self) -> str:
         return "the end of its log"
@@ -226,3 +232,24 @@ def test_tending_that_fails_ends_nothing(story: Story, parts: list[FakePart]) ->
     supervisor.tick()
     assert [part.tended for part in parts] == [2, 2, 2]
     assert story.lines == []
+
+
+def test_what_cannot_be_buried_comes_back_all_the_same(story: Story, parts: list[FakePart]) -> None:
+    supervisor = started(story, parts)
+    parts[0].ending, parts[0].bury_fails = "killed by SIGKILL", True
+    supervisor.tick()
+    story.at += FIRST_DELAY
+    supervisor.tick()
+    assert story.lines[-1] == "signer again"
+
+
+def test_what_fails_to_stop_keeps_no_other_from_stopping(story: Story, parts: list[FakePart]) -> None:
+    for part in parts:
+        part.stop_fails = True
+    with pytest.raises(OSError, match="disk is full"):
+        run_once(story, parts)
+    assert [line for line in story.lines if line.endswith(" stop")] == [
+        "demo stop",
+        "authority stop",
+        "signer stop",
+    ]

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -204,3 +205,34 @@ def test_a_launch_that_fails_leaves_nothing(stage: Stage) -> None:
         stage.part.start()
     assert stage.part.pid is None
     assert stage.published() == []
+
+
+def test_a_log_that_could_not_be_closed_is_closed_later(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.part.start()
+    [first] = stage.store.open()
+
+    def full(log_id: str, at: int) -> None:
+        raise Unavailable("store_unavailable", "the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(stage.store, "close", full)
+        with pytest.raises(Unavailable):
+            stage.part.bury()
+        assert stage.published() == []
+    stage.part.start()
+    stage.part.tend()
+    assert first.log_id not in {admission.log_id for admission in stage.store.open()}
+
+
+def test_a_signer_that_cannot_be_published_is_ended(stage: Stage) -> None:
+    stage.file.parent.chmod(0o500)
+    if os.access(stage.file.parent, os.W_OK):
+        stage.file.parent.chmod(0o700)
+        stage.file.unlink()
+        stage.file.mkdir()  # root may write anywhere: a directory in the file's place stops it as well
+    with pytest.raises(Unavailable):
+        stage.part.start()
+    assert stage.launcher.launched[0].stopped
+    assert stage.part.pid is None

@@ -60,7 +60,7 @@ def examine_signer(config: Config) -> dict[str, Any]:
             finally:
                 process.stop()
         except SealwrightError as error:
-            log = Path(folder) / "signer-0.jsonl"
+            log = Path(folder) / "signer-0.log"
             said = log.read_text(errors="replace").strip() if log.exists() else ""
             return found | {"error": f"{error.public}{': ' if said else ''}{said}"}
     return found | {"started": True, "evidence": evidence.kind} | described

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import signal
@@ -18,7 +19,7 @@ from sealwright.config import Config
 from sealwright.wiring.up import Prepared, supervise
 
 END_LINE = "-w '\\n'"
-READ_TOKEN = 'import json, sys; print(json.load(sys.stdin)["access_token"])'  # noqa: S105 - a program
+READ_TOKEN = 'import json, sys; a = json.load(sys.stdin); print(a.get("access_token") or sys.exit(str(a)))'  # noqa: S105 - a program
 PLACE = (
     'import base64 as b, hashlib as s, json, sys; h, c, _ = sys.argv[1].split("."); '
     'j = lambda part: json.loads(b.urlsafe_b64decode(part + "==")); '
@@ -29,7 +30,7 @@ PLACE = (
 
 
 class TerminalReporter:
-    """`Reporter` for the terminal."""
+    """`Reporter` for the terminal. A terminal that is gone must not end what runs: then nothing is said."""
 
     def __init__(self, to: Console) -> None:
         self._to = to
@@ -37,15 +38,19 @@ class TerminalReporter:
     def up(self, part: str, pid: int | None, seconds: float, *, again: bool) -> None:
         """A part serves."""
         word = "serves again" if again else "serves"
-        self._to.print(f"  [green]●[/] {part:<14} {word} [dim](pid {pid}, after {seconds:.1f} s)[/]")
+        self._say(f"  [green]●[/] {part:<14} {word} [dim](pid {pid}, after {seconds:.1f} s)[/]")
 
     def died(self, part: str, how: str, delay: float) -> None:
         """A part ended unasked."""
-        self._to.print(f"  [red]●[/] {part:<14} ended: {how}; starting it again in {delay:.1f} s")
+        self._say(f"  [red]●[/] {part:<14} ended: {how}; starting it again in {delay:.1f} s")
+
+    def _say(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            self._to.print(text)
 
     def stopped(self, part: str) -> None:
         """A part was ended."""
-        self._to.print(f"  [dim]○ {part:<14} stopped[/]")
+        self._say(f"  [dim]○ {part:<14} stopped[/]")
 
 
 def command(
@@ -125,5 +130,5 @@ def curl_lines(config: Config) -> tuple[str, str, str]:
     return (
         f"TOKEN=$({ask} | python3 -c '{READ_TOKEN}')",
         f'curl -sS {END_LINE} -H "Authorization: Bearer $TOKEN" http://127.0.0.1:{config.demo.guarded_port}/messages',
-        f'curl -sS -d "$(python3 -c \'{PLACE}\' "$TOKEN")" {url}/ledger/check',
+        f'curl -sS {END_LINE} -d "$(python3 -c \'{PLACE}\' "$TOKEN")" {url}/ledger/check',
     )

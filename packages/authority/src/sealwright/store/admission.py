@@ -6,14 +6,16 @@ A log that was closed is never opened again, and a log id is admitted once.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Column, Engine, Integer, String, Table, Text, insert, or_, select, update
+from sqlalchemy import Column, Connection, Engine, Integer, String, Table, Text, insert, or_, select, update
 from sqlalchemy.engine import RowMapping
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from sealwright.admission.model import Admission, EvidenceLevel
-from sealwright.errors import Refused
+from sealwright.errors import Refused, Unavailable
 from sealwright.keys.model import Incarnation, KeyState
 from sealwright.store.db import metadata, reader
 from sealwright.store.keys import keys
@@ -51,6 +53,20 @@ def _admission(row: RowMapping) -> Admission:
     return Admission(**fields)
 
 
+@contextmanager
+def _writing(engine: Engine) -> Iterator[Connection]:
+    """One transaction. A full disk or a locked database is `Unavailable`: the supervisor outlives both."""
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except IntegrityError:
+        raise
+    except SQLAlchemyError as error:
+        raise Unavailable(
+            "store_unavailable", "the state database cannot be written now", str(error)
+        ) from error
+
+
 class SqlAdmissionStore:
     """Admissions of every incarnation that ever served."""
 
@@ -77,7 +93,7 @@ class SqlAdmissionStore:
     def add(self, admission: Admission) -> None:
         """Insert one; `already_admitted` when the log was ever admitted."""
         try:
-            with self._engine.begin() as connection:
+            with _writing(self._engine) as connection:
                 connection.execute(insert(admissions).values(log_id=admission.log_id, **_values(admission)))
         except IntegrityError as error:
             raise Refused("already_admitted", f"{admission.log_id} was admitted before") from error
@@ -89,7 +105,7 @@ class SqlAdmissionStore:
             .where(admissions.c.log_id == admission.log_id, admissions.c.closed_at.is_(None))
             .values(**_values(admission))
         )
-        with self._engine.begin() as connection:
+        with _writing(self._engine) as connection:
             if connection.execute(change).rowcount != 1:
                 raise Refused("not_open", f"{admission.log_id} is closed or was never admitted")
 
@@ -100,7 +116,7 @@ class SqlAdmissionStore:
             .where(admissions.c.log_id == log_id, admissions.c.closed_at.is_(None))
             .values(closed_at=at)
         )
-        with self._engine.begin() as connection:
+        with _writing(self._engine) as connection:
             connection.execute(change)
 
     def incarnations(self) -> list[Incarnation]:

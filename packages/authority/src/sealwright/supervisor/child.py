@@ -17,7 +17,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from sealwright.errors import Misconfigured
+from sealwright.errors import Misconfigured, Unavailable
 from sealwright.supervisor.model import Address, Program
 
 GRACE = 10.0
@@ -128,6 +128,8 @@ class HttpChild:
                 env=self._environment,
                 start_new_session=True,
             )
+        except OSError as error:
+            raise Unavailable("cannot_start", f"{self.name} cannot be started: {error.strerror}") from error
         finally:
             os.close(descriptor)
 

@@ -131,10 +131,13 @@ def _core(root: Path, _state: Path) -> Fact:
             "core_pattern",
             pattern,
             Verdict.INFO,
-            "dumps go to a program; the signer is not dumpable in any case",
+            "dumps go to a program; for the signer see not_dumpable and no_core",
         )
     return Fact(
-        "core_pattern", pattern, Verdict.INFO, "dumps go to files; the signer is not dumpable in any case"
+        "core_pattern",
+        pattern,
+        Verdict.INFO,
+        "dumps go to files; for the signer see not_dumpable and no_core",
     )
 
 

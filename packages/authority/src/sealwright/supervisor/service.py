@@ -6,6 +6,7 @@ part that was up once.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Sequence
@@ -109,8 +110,14 @@ class Supervisor:
         watched.due = now + watched.history.delay
         facts = {"part": watched.part.name, "how": how, "retry_in": watched.history.delay}
         log.error("died", extra={"facts": facts})
-        watched.part.bury()
+        self._bury(watched.part)
         self._reporter.died(watched.part.name, how, watched.history.delay)
+
+    def _bury(self, part: Part) -> None:
+        try:
+            part.bury()
+        except SealwrightError as error:
+            log.warning("could not be buried", extra={"facts": {"part": part.name, "error": str(error)}})
 
     def _restart(self, watched: _Watched) -> None:
         if self._monotonic() < watched.due:
@@ -140,10 +147,15 @@ class Supervisor:
             )
 
     def _stop_all(self) -> None:
-        for watched in reversed(self._watched):
-            if watched.part.pid is None:
-                continue
-            watched.part.stop()
-            watched.stage = Stage.DOWN
-            log.info("stopped", extra={"facts": {"part": watched.part.name}})
-            self._reporter.stopped(watched.part.name)
+        # Whatever goes wrong with one part, the others are ended too; the stack ends them in reverse order.
+        with contextlib.ExitStack() as stack:
+            for watched in self._watched:
+                stack.callback(self._stop, watched)
+
+    def _stop(self, watched: _Watched) -> None:
+        if watched.part.pid is None:
+            return
+        watched.part.stop()
+        watched.stage = Stage.DOWN
+        log.info("stopped", extra={"facts": {"part": watched.part.name}})
+        self._reporter.stopped(watched.part.name)

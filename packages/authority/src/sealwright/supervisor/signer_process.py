@@ -111,7 +111,7 @@ class ClientSignerLauncher:
                 "path_too_long",
                 f"{socket} is too long for a socket; choose a shorter state directory",
             )
-        descriptor = open_log(self._logs / f"signer-{slot}.jsonl")
+        descriptor = open_log(self._logs / f"signer-{slot}.log")
         try:
             process = launch(policy, socket, log=descriptor, program=self._program)
         except (OSError, subprocess.SubprocessError) as error:

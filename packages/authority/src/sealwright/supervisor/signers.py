@@ -14,7 +14,7 @@ from typing import Any
 
 from sealwright.admission.model import Admission
 from sealwright.admission.service import Admitter
-from sealwright.errors import SealwrightError
+from sealwright.errors import SealwrightError, Unavailable
 from sealwright.files import write_private
 from sealwright.supervisor.child import describe_exit, tail
 from sealwright.supervisor.model import LiveSigner
@@ -48,7 +48,13 @@ class SignersFile:
             {"slot": live.slot, "log_id": live.log_id, "socket": str(live.socket), "pid": live.pid}
             for _, live in sorted(self._live.items())
         ]
-        write_private(self._file, json.dumps({"version": 1, "signers": listed}, indent=2).encode() + b"\n")
+        try:
+            write_private(
+                self._file, json.dumps({"version": 1, "signers": listed}, indent=2).encode() + b"\n"
+            )
+        except OSError as error:
+            text = f"cannot write {self._file}: {error.strerror}"
+            raise Unavailable("cannot_write", text) from error
 
 
 class SignerPart:
@@ -83,6 +89,7 @@ class SignerPart:
         self._monotonic = monotonic
         self._process: SignerProcess | None = None
         self._admission: Admission | None = None
+        self._unclosed: set[str] = set()
         self._retry_at = 0.0
 
     @property
@@ -110,10 +117,10 @@ class SignerPart:
         try:
             candidate, evidence = process.introduce(secrets.token_bytes(NONCE_BYTES))
             self._admission = self._admitter.admit(candidate, evidence, process.policy_digest)
+            self._file.put(LiveSigner(self._slot, candidate.log_id, process.socket, process.pid))
         except SealwrightError:
             self.stop()
             raise
-        self._file.put(LiveSigner(self._slot, candidate.log_id, process.socket, process.pid))
 
     def ready(self) -> bool:
         """Whether an admitted incarnation runs."""
@@ -126,6 +133,7 @@ class SignerPart:
 
     def tend(self) -> None:
         """Renew the admission when half of it is over; ask again after a pause when that fails."""
+        self._close_logs()
         if (
             self._process is None
             or self._admission is None
@@ -139,11 +147,19 @@ class SignerPart:
         self._admission = self._admitter.renew(candidate, evidence, self._process.policy_digest)
 
     def bury(self) -> None:
-        """Take it from the file and close its log."""
-        self._file.drop(self._slot)
+        """Take it from the file and close its log. What cannot be written now is written by `tend`, or by the
+        next start of the supervisor, which closes every log that it finds open.
+        """
         if self._admission is not None:
-            self._admitter.close(self._admission.log_id)
+            self._unclosed.add(self._admission.log_id)
         self._process = self._admission = None
+        self._file.drop(self._slot)
+        self._close_logs()
+
+    def _close_logs(self) -> None:
+        for log_id in sorted(self._unclosed):
+            self._admitter.close(log_id)
+            self._unclosed.discard(log_id)
 
     def stop(self) -> None:
         """End it: its keys are gone with it."""

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from sealwright.admission.appraise import SoftwareAppraiser
 from sealwright.admission.model import AdmissionPolicy, EvidenceLevel
 from sealwright.admission.service import Admitter
@@ -28,6 +30,7 @@ from sealwright.config import (
     write_effective,
 )
 from sealwright.demo.clients import Credentials, register_demo_clients
+from sealwright.errors import Unavailable
 from sealwright.files import make_private_directory
 from sealwright.logs import write_json_logs
 from sealwright.store.admission import SqlAdmissionStore
@@ -119,9 +122,7 @@ def _assemble(config: Config, clock: Clock, launcher: SignerLauncher | None) -> 
     file = SignersFile(state / "run" / "signers.json")
     start = launcher or ClientSignerLauncher(state / "run", state / "log")
     signers: list[Part] = [
-        SignerPart(
-            slot, start, policy, admitter, file, state / "log" / f"signer-{slot}.jsonl", time.monotonic
-        )
+        SignerPart(slot, start, policy, admitter, file, state / "log" / f"signer-{slot}.log", time.monotonic)
         for slot in range(config.signers.count)
     ]
     return [*signers, *_programs(config, state)], Prepared(root, made)
@@ -133,7 +134,11 @@ def _policy_maker(config: Config, root: RootOfTrust, keys: SqlKeyStore) -> Calla
     """
 
     def make() -> dict[str, Any]:
-        latest = keys.latest_manifest()
+        try:
+            latest = keys.latest_manifest()
+        except SQLAlchemyError as error:
+            text = "the state database cannot be read now"
+            raise Unavailable("store_unavailable", text, str(error)) from error
         return signer_policy(config, root.admission_keys, latest.version if latest else 0)
 
     return make
