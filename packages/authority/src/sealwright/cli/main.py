@@ -36,6 +36,8 @@ COMMANDS = {
     "clients": Entry("clients", "List, add and disable clients.", group=True),
     "keys": Entry("keys", "Show the token keys and their states.", group=True),
     "alarms": Entry("alarms", "Show alarms, and follow them as they come."),
+    "respond": Entry("respond", "Answer an incident: who was touched, who could have been.", group=True),
+    "lab": Entry("lab", "Make a world with hidden attacks; score the detections on it.", group=True),
     "ledger": Entry("ledger", "Check the ledger and look things up in it.", group=True),
     "drill": Entry("drill", "Attack a sandbox on purpose; see if every control holds.", group=True),
     "version": Entry("version", "Print the versions of what is installed."),
