@@ -61,7 +61,15 @@ _LEAF = (
     .join(logs, logs.c.id == leaves.c.log)
     .where(logs.c.log_id == bindparam("log_id"), leaves.c.idx == bindparam("idx"))
 )
+# Statements are built once: building and naming them anew took more than SQLite does with them, and every
+# token waits for its batch's commit.
 _INSERT = insert(leaves)
+_HEAD = select(logs).where(logs.c.log_id == bindparam("log_id"))
+_MOVE = (
+    update(logs)
+    .where(logs.c.id == bindparam("number"), logs.c.size == bindparam("before"), logs.c.closed_at.is_(None))
+    .values(size=bindparam("after"), checkpoint=bindparam("head"), frontier=bindparam("nodes"))
+)
 
 
 def _log(row: RowMapping) -> Log:
@@ -74,6 +82,7 @@ class SqlLedgerStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._reader = reader(engine)
+        self._numbers: dict[str, int] = {}  # a log keeps its number for ever
 
     def add_log(self, log: Log, at: int) -> None:
         """Begin a log of size zero. Nothing happens when it is there already."""
@@ -111,21 +120,27 @@ class SqlLedgerStore:
 
     @staticmethod
     def _row(connection: Connection, log_id: str) -> RowMapping | None:
-        return connection.execute(select(logs).where(logs.c.log_id == log_id)).mappings().first()
+        return connection.execute(_HEAD, {"log_id": log_id}).mappings().first()
+
+    def _number(self, connection: Connection, log_id: str) -> int:
+        number = self._numbers.get(log_id)
+        if number is None:
+            row = self._row(connection, log_id)
+            number = row["id"] if row else 0  # no log has the number 0
+            if number:
+                self._numbers[log_id] = number
+        return number
 
     def append(self, before: int, entries: Sequence[Entry], log: Log, frontier: Sequence[bytes]) -> None:
         """Store entries and the new head in one transaction; `head_moved` when the size is not `before`."""
         with self._engine.begin() as connection:
-            moved = connection.execute(
-                update(logs)
-                .where(logs.c.log_id == log.log_id, logs.c.size == before, logs.c.closed_at.is_(None))
-                .values(size=log.size, checkpoint=log.checkpoint, frontier=b"".join(frontier))
-            )
+            number = self._number(connection, log.log_id)
+            head = {"number": number, "before": before, "after": log.size, "head": log.checkpoint}
+            moved = connection.execute(_MOVE, head | {"nodes": b"".join(frontier)})
             if moved.rowcount != 1:
                 raise Refused(
                     "head_moved", "another writer appended to this log, or it is closed", log.log_id
                 )
-            number = connection.execute(select(logs.c.id).where(logs.c.log_id == log.log_id)).scalar_one()
             connection.execute(
                 _INSERT,
                 [{"log": number, "idx": e.index, "leaf": e.leaf, "record": e.record} for e in entries],
