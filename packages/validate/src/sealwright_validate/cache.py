@@ -25,7 +25,7 @@ class Entry:
         self.snapshot = case.snapshot
         self.expect = case.expect
         self.trust = case.trust
-        self.must_prove = "cnf" in claims or bool(case.expect.possession)
+        self.must_prove = "cnf" in claims or bool(case.expect.possession) or case.expect.receipt
         begins = max(claims["iat"], claims["nbf"]) if "nbf" in claims else claims["iat"]
         self.since = begins - skew
         self.until = claims["exp"] + skew  # the key's own end lies beyond: require_key_window saw to it

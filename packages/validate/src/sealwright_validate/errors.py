@@ -71,6 +71,8 @@ class Reason(StrEnum):
     BINDING_MISSING = "binding_missing"
     BINDING_NOT_UNDERSTOOD = "binding_not_understood"
     # the ledger
+    RECEIPT_MISSING = "receipt_missing"
+    RECEIPT_INVALID = "receipt_invalid"
     NEVER_ISSUED = "never_issued"
     TOKEN_REVOKED = "token_revoked"
     LEDGER_UNAVAILABLE = "ledger_unavailable"
@@ -130,6 +132,8 @@ PUBLIC_SENTENCES: Final[Mapping[Reason, str]] = MappingProxyType(
         Reason.CERTIFICATE_MISMATCH: "The token is bound to another client certificate.",
         Reason.BINDING_MISSING: "The token is not bound to a key in the way that this service demands.",
         Reason.BINDING_NOT_UNDERSTOOD: "The token is bound in a way that is not understood.",
+        Reason.RECEIPT_MISSING: "A receipt for the token is required.",
+        Reason.RECEIPT_INVALID: "The receipt does not prove that the token is in the ledger.",
         Reason.NEVER_ISSUED: "The token was never issued.",
         Reason.TOKEN_REVOKED: "The token is revoked.",
         Reason.LEDGER_UNAVAILABLE: "It cannot be established now whether the token was issued.",

@@ -21,8 +21,8 @@ class Expect:
     `audience` is what this service is called in `aud`; with several, one of them must be named. `realm` is
     the realm (of a Sealwright) whose tokens are accepted, one or several. `token_types` are values of the
     header's `typ`; `scopes` must all be present. `evidence` is how well the private key must be protected at
-    least. `possession` demands tokens that are bound to a key: `dpop`, `mtls`, or either. Raises
-    Misconfigured for an empty or senseless expectation.
+    least. `possession` demands tokens that are bound to a key: `dpop`, `mtls`, or either. `receipt` demands
+    that the proof of the ledger comes along. Raises Misconfigured for an empty or senseless expectation.
     """
 
     audiences: frozenset[str]
@@ -31,6 +31,7 @@ class Expect:
     scopes: frozenset[str]
     evidence: Evidence
     possession: frozenset[Binding]
+    receipt: bool
 
     def __init__(
         self,
@@ -41,12 +42,14 @@ class Expect:
         scopes: str | Iterable[str] = (),
         evidence: Evidence | str = Evidence.NONE,
         possession: str | Iterable[str] = (),
+        receipt: bool = False,
     ) -> None:
         try:
             level = Evidence(evidence)
             bindings = frozenset(map(Binding, _names(possession, "possession")))
         except ValueError as error:
             raise Misconfigured(f"evidence or possession: {error}") from None
+        object.__setattr__(self, "receipt", bool(receipt))
         for name, given in (
             ("audiences", _names(audience, "audience")),
             ("realms", _names(realm, "realm")),

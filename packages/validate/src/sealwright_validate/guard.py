@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sealwright_validate.challenge import Challenge, challenge
+from sealwright_validate.encoding import decode_base64url
 from sealwright_validate.errors import Misconfigured, Reason, Refused
 from sealwright_validate.expect import Expect
 from sealwright_validate.possession import Binding, Presented, certificate_from_header
@@ -31,6 +32,7 @@ class Request:
     dpop: tuple[str, ...] = ()
     certificate_headers: tuple[str, ...] = ()
     certificate: bytes | None = None
+    receipts: tuple[str, ...] = ()
 
 
 class Guard:
@@ -82,6 +84,7 @@ class Guard:
             uri=uri,
             proofs=request.dpop,
             certificate=self._certificate(request),
+            receipt=_receipt(request),
         )
 
     def _certificate(self, request: Request) -> bytes | None:
@@ -90,6 +93,18 @@ class Guard:
         if len(request.certificate_headers) > 1:
             raise Refused(Reason.CERTIFICATE_MISSING, "several certificate headers")
         return certificate_from_header(request.certificate_headers[0])
+
+
+def _receipt(request: Request) -> str | None:
+    """The receipt in the header `Sealwright-Receipt`: base64url of the proof's text."""
+    if not request.receipts:
+        return None
+    try:
+        if len(request.receipts) == 1:
+            return decode_base64url(request.receipts[0].strip(" ")).decode("utf-8")
+    except (Refused, UnicodeDecodeError):
+        pass
+    raise Refused(Reason.RECEIPT_INVALID, "the header holds no receipt, or there are several")
 
 
 def credentials(authorization: Iterable[str]) -> tuple[str, str]:

@@ -14,6 +14,7 @@ from typing import Final
 from sealwright_validate.algorithms import Algorithm, Verifier
 from sealwright_validate.errors import Reason
 from sealwright_validate.issuers import TenantRule
+from sealwright_validate.note import LogKey
 
 
 @unique
@@ -102,7 +103,7 @@ class KeySnapshot:
     issuers: Mapping[str, str] = field(default_factory=dict)
     tombstones: Mapping[str, Reason] = field(default_factory=dict)
     remembered: Mapping[str, TrustedKey] = field(default_factory=dict)
-    incarnations: frozenset[str] = frozenset()
+    logs: Mapping[str, LogKey] = field(default_factory=dict)
     strict_realms: frozenset[str] = frozenset()
     fingerprint: str = ""
     seen: Mapping[str, Seen] = field(default_factory=dict)

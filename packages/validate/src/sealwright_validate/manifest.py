@@ -31,8 +31,15 @@ from sealwright_validate.documents import (
 )
 from sealwright_validate.encoding import Members, decode_json_object
 from sealwright_validate.errors import Reason, Refused
+from sealwright_validate.incarnations import (
+    Incarnation,
+    evidence_of,
+    identity_key,
+    listed_incarnations,
+    log_id_of,
+)
 from sealwright_validate.jwk import public_key, thumbprint
-from sealwright_validate.keyset import Evidence, KeySnapshot, KeyStatus, Profile, TrustedKey
+from sealwright_validate.keyset import KeySnapshot, KeyStatus, Profile, TrustedKey
 from sealwright_validate.root import TrustedRoot, require_unexpired_root
 
 ADMISSION_TYPE: Final = "sealwright-admission+jwt"
@@ -67,7 +74,7 @@ def open_manifest(
     if previous is not None and fingerprint == previous.fingerprint and previous.keys:
         return previous
     snapshot = _snapshot(members, previous, fingerprint)
-    if text(admission, "incarnation") not in snapshot.incarnations:
+    if log_id_of(identity_key(admission)) not in snapshot.logs:
         raise Refused(
             Reason.MANIFEST_INCONSISTENT, "the manifest does not list the incarnation that signed it"
         )
@@ -92,7 +99,9 @@ def _signed(unverified: Any, typ: str, keys: Mapping[str, DocumentKey]) -> dict[
 
 def _admission(root: TrustedRoot, unverified: Any, now: float) -> Members:
     members = _signed(unverified, ADMISSION_TYPE, root.admission.keys)
-    _evidence(members)
+    evidence_of(members)
+    if text(members, "incarnation") != log_id_of(identity_key(members)):
+        raise Refused(Reason.ADMISSION_NOT_TRUSTED, "the admission names another incarnation than its key's")
     if now >= integer(members, "expires_at"):
         raise Refused(Reason.ADMISSION_NOT_TRUSTED, "the admission has expired")
     if integer(members, "admitted_at") >= integer(members, "expires_at"):
@@ -128,7 +137,7 @@ def _require_fresh(members: Members, now: float, skew: float) -> None:
 
 
 def _snapshot(members: Members, previous: KeySnapshot | None, fingerprint: str) -> KeySnapshot:
-    incarnations = {text(entry, "id"): _evidence(entry) for entry in objects(members, "incarnations")}
+    incarnations = listed_incarnations(members)
     revoked = _revocations(members)
     buried = _tombstones(members, revoked)
     known = previous.keys if previous else {}
@@ -152,7 +161,7 @@ def _snapshot(members: Members, previous: KeySnapshot | None, fingerprint: str) 
         issuers=MappingProxyType(_issuers(keys)),
         tombstones=MappingProxyType(seen),
         remembered=MappingProxyType(dict(gone[-_MAX_REMEMBERED:])),
-        incarnations=frozenset(incarnations),
+        logs=MappingProxyType({log_id: found.log for log_id, found in incarnations.items()}),
         strict_realms=texts(members, "strict_realms"),
         fingerprint=fingerprint,
         thumbprints=frozenset(keys),
@@ -161,7 +170,7 @@ def _snapshot(members: Members, previous: KeySnapshot | None, fingerprint: str) 
 
 def _key(
     entry: Members,
-    incarnations: Mapping[str, Evidence],
+    incarnations: Mapping[str, Incarnation],
     known: Mapping[str, TrustedKey],
     revoked: Mapping[str, float],
 ) -> TrustedKey:
@@ -191,7 +200,7 @@ def _key(
         verify_until=integer(entry, "verify_until"),
         status=_status(entry),
         incarnation=text(entry, "incarnation"),
-        evidence=_evidence(entry),
+        evidence=evidence_of(entry),
         revoked_from=revoked.get(kid, inf),
     )
     _require_consistent(key, incarnations, known.get(kid))
@@ -199,13 +208,14 @@ def _key(
 
 
 def _require_consistent(
-    key: TrustedKey, incarnations: Mapping[str, Evidence], before: TrustedKey | None
+    key: TrustedKey, incarnations: Mapping[str, Incarnation], before: TrustedKey | None
 ) -> None:
     if not key.use_from < key.use_until <= key.verify_until:
         raise Refused(Reason.MANIFEST_INCONSISTENT, f"key {key.kid}: its window is out of order")
     if not 0 < key.max_lifetime <= MAX_TOKEN_LIFETIME or not key.audiences or not key.token_types:
         raise Refused(Reason.MANIFEST_INCONSISTENT, f"key {key.kid}: no scope, or one beyond the ceiling")
-    if incarnations.get(key.incarnation or "") is not key.evidence:
+    signer = incarnations.get(key.incarnation or "")
+    if signer is None or signer.evidence is not key.evidence:
         raise Refused(
             Reason.MANIFEST_INCONSISTENT, f"key {key.kid}: of no listed incarnation, or of other evidence"
         )
@@ -242,13 +252,6 @@ def _status(entry: Members) -> KeyStatus:
         return KeyStatus(text(entry, "status"))
     except ValueError:
         raise Refused(Reason.MANIFEST_MALFORMED, "unknown key status") from None
-
-
-def _evidence(entry: Members) -> Evidence:
-    try:
-        return Evidence(text(entry, "evidence"))
-    except ValueError:
-        raise Refused(Reason.MANIFEST_MALFORMED, "unknown evidence level") from None
 
 
 def _revocations(members: Members) -> dict[str, float]:

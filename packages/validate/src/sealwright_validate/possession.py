@@ -42,6 +42,7 @@ class Presented:
     `scheme` is that of the Authorization header. `method` and `uri` are of the request; the scheme and host
     of `uri` come from the service's own configuration, never from a Host header. `proofs` are the DPoP
     headers. `certificate` is the client's, in DER, as the TLS layer verified the possession of its key.
+    `receipt` is the proof that the token is in the ledger, where one came along.
     """
 
     scheme: str = "Bearer"
@@ -49,6 +50,7 @@ class Presented:
     uri: str = ""
     proofs: tuple[str, ...] = ()
     certificate: bytes | None = None
+    receipt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

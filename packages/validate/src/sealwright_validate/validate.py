@@ -19,6 +19,7 @@ from sealwright_validate.keyset import KeySnapshot, TrustedKey
 from sealwright_validate.ledger_check import LedgerCheck
 from sealwright_validate.observe import Observation, Observer
 from sealwright_validate.possession import NOTHING_PRESENTED, Possession, Presented
+from sealwright_validate.receipt import require_receipt
 from sealwright_validate.report import Report
 from sealwright_validate.steps import MAX_SKEW, SIGNATURE_STEPS, TRUST_STEPS, Case
 from sealwright_validate.token import MAX_TOKEN_BYTES, VerifiedToken
@@ -151,7 +152,9 @@ class Validator:
         entry = self._cache.get(name)
         if entry is None or entry.expect is not expect or entry.must_prove:
             return None
-        if presented is not NOTHING_PRESENTED and presented.scheme.lower() != "bearer":
+        if presented is not NOTHING_PRESENTED and (
+            presented.receipt is not None or presented.scheme.lower() != "bearer"
+        ):
             return None
         held = entry.trust.held
         if held is None or entry.snapshot is not held.snapshot:
@@ -218,6 +221,7 @@ class Validator:
             case.binding = self._possession.require(
                 case.claims, case.unverified_text, presented, case.expect.possession, case.now
             )
+            _check_receipt(case, presented)
         except Refused as refusal:
             raise self._refuse(name, case, refusal) from None
 
@@ -267,6 +271,14 @@ def _blame(trust: Trust, refusal: Refused) -> Refused:
         if cause is not None and cause.reason is Reason.MANIFEST_ROLLED_BACK:
             return Refused(cause.reason, f"{refusal.detail}; {cause.detail}")
     return refusal
+
+
+def _check_receipt(case: Case, presented: Presented) -> None:
+    """A receipt that came along proves what it says; where one is demanded, one must."""
+    if presented.receipt is not None:
+        require_receipt(presented.receipt, case.claims, case.digest, case.key.kid, case.snapshot.logs)
+    elif case.expect.receipt:
+        raise Refused(Reason.RECEIPT_MISSING, "no receipt came with the token")
 
 
 def _name(token: str) -> bytes:

@@ -92,6 +92,7 @@ def request_of(scope: Scope, certificate_header: str | None) -> Request:
         dpop=values("dpop"),
         certificate_headers=values(certificate_header) if certificate_header else (),
         certificate=_client_certificate(scope),
+        receipts=values("sealwright-receipt"),
     )
 
 

@@ -74,6 +74,10 @@ def _revoked_and_published(members: Members) -> None:
     members["revocations"].append({"kid": kid, "at": 0, "reason": "key_compromise", "issued_before": None})
 
 
+def _other_log_id(members: Members) -> None:
+    members["incarnations"][0]["id"] = "a" * 16
+
+
 def _private_key(members: Members) -> None:
     members["keys"][0]["jwk"]["d"] = "AAAA"
 
@@ -117,6 +121,7 @@ def _flaws(now: int) -> dict[str, tuple[str, Spoil, Reason]]:
             inconsistent,
         ),
         "unknown_incarnation": ("a key of nobody", _change_key(incarnation="a" * 16), inconsistent),
+        "log_id_not_of_key": ("a log id that is not its key's", _other_log_id, inconsistent),
         "signer_not_listed": (
             "the signer itself missing",
             lambda it: it.update(incarnations=[]),

@@ -1,0 +1,60 @@
+"""The signers that a manifest lists: each with its log, its identity key and how it was appraised.
+
+May never accept a log id that is not the digest of its identity key: the id is what places in tokens refer
+to.
+"""
+
+from base64 import b32encode
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+from sealwright_validate.documents import document_key, objects, text
+from sealwright_validate.encoding import Members, decode_base64url
+from sealwright_validate.errors import Reason, Refused
+from sealwright_validate.keyset import Evidence
+from sealwright_validate.note import LogKey
+
+# The DER of SubjectPublicKeyInfo of an Ed25519 key, up to its 32 bytes (RFC 8410 §4).
+_SPKI: Final = bytes.fromhex("302a300506032b6570032100")
+
+
+@dataclass(frozen=True, slots=True)
+class Incarnation:
+    """One run of one signer, as the manifest lists it."""
+
+    evidence: Evidence
+    log: LogKey
+
+
+def log_id_of(public: bytes) -> str:
+    """The first 10 bytes of the SHA-256 of the SubjectPublicKeyInfo, in lower-case base32 (ledger.md)."""
+    return b32encode(sha256(_SPKI + public).digest()[:10]).decode("ascii").lower()
+
+
+def listed_incarnations(members: Members) -> dict[str, Incarnation]:
+    """The incarnations of a manifest by their log id."""
+    found: dict[str, Incarnation] = {}
+    for entry in objects(members, "incarnations"):
+        log_id, public = text(entry, "id"), identity_key(entry)
+        if log_id != log_id_of(public) or log_id in found:
+            raise Refused(Reason.MANIFEST_INCONSISTENT, f"log {log_id} is not its key's, or listed twice")
+        found[log_id] = Incarnation(evidence_of(entry), LogKey(text(entry, "origin"), public))
+    return found
+
+
+def identity_key(entry: Members) -> bytes:
+    """The 32 bytes of the Ed25519 key in `jwk`."""
+    try:
+        document_key(entry.get("jwk"))
+    except Refused as refusal:
+        raise Refused(Reason.MANIFEST_MALFORMED, refusal.detail) from None
+    return decode_base64url(entry["jwk"]["x"])
+
+
+def evidence_of(entry: Members) -> Evidence:
+    """The evidence level of a member `evidence`."""
+    try:
+        return Evidence(text(entry, "evidence"))
+    except ValueError:
+        raise Refused(Reason.MANIFEST_MALFORMED, "unknown evidence level") from None
