@@ -75,7 +75,7 @@ def test_published_consistency_vectors_agree(vectors: Path) -> None:
         first, second = decoded(case, "root1", "root2")
         proof = [b64decode(each) for each in case["proof"] or []]
         said = holds(require_consistency, case["size1"], case["size2"], first, second, proof)
-        # Ours is stricter in one point: a root that is no SHA-256 is refused, also where the roots are not used.
+        # Ours is stricter in one point: a root that is no SHA-256 is refused, even where it is not used.
         odd = {len(first), len(second)} != {32}
         assert said == (not case["wantErr"]) or (odd and not said), case["desc"]
 
