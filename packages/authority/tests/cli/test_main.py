@@ -1,5 +1,6 @@
 """The program is quick to ask, and an operator's mistake is one line and exit status 2, never a traceback."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -91,3 +92,39 @@ def test_every_command_has_its_file() -> None:
 
     folder = Path(sealwright.cli.__file__).parent
     assert all((folder / f"{entry.module}.py").is_file() for entry in COMMANDS.values())
+
+
+@pytest.mark.parametrize("name", sorted(LEAVES))
+def test_a_leaf_is_called_under_its_own_name_with_its_own_arguments(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = list(sys.argv)
+    assert main([name, "--help"]) == 0
+    assert f"usage: sealwright-{name} " in capsys.readouterr().out
+    assert main([name, "--no-such-option"]) != 0
+    assert f"sealwright-{name}" in capsys.readouterr().err
+    assert sys.argv == before
+
+
+def test_doctor_shows_what_a_real_signer_says(capsys: pytest.CaptureFixture[str]) -> None:
+    status = main(["doctor", "--json"])
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["signer"]["started"] is True
+    states = {measure["state"] for measure in shown["signer"]["isolation"]}
+    assert states <= {"on", "off", "impossible"}
+    assert status == int("off" in states)
+    assert all(fact["reason"] for fact in shown["host"])
+
+
+def test_drills_are_listed_and_an_unknown_one_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["drill", "list", "--json"]) == 0
+    assert "storm-0558" in json.loads(capsys.readouterr().out)
+    assert main(["drill", "run", "storm-0559"]) == 2
+    assert "storm-0558" in capsys.readouterr().err
+
+
+def test_version_names_every_distribution(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["version", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert {"sealwright", "sealwright-signer", "sealwright-validate", "python"} <= set(shown)
+    assert "not installed" not in shown.values()

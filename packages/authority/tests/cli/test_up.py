@@ -17,7 +17,7 @@ import pytest
 
 pytestmark = [pytest.mark.slow, pytest.mark.enable_socket]
 PARTS = ("signer-0", "authority", "demo-guarded", "demo-ordinary")
-PATIENCE = 30.0
+PATIENCE = 60.0
 UP = "Ctrl-C stops everything."
 
 

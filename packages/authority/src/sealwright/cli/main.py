@@ -116,6 +116,9 @@ def _leaf(name: str, arguments: list[str]) -> int:
     if not found:
         sys.stderr.write(f"sealwright: {program} is not installed\n")
         return EX_USAGE
-    sys.argv = [program, *arguments]
-    status = next(iter(found)).load()()
+    ours, sys.argv = sys.argv, [program, *arguments]
+    try:
+        status = next(iter(found)).load()()
+    finally:
+        sys.argv = ours
     return status if isinstance(status, int) else 0

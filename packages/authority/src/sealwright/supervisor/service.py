@@ -19,7 +19,7 @@ from sealwright.supervisor.rules import History
 
 TICK = 0.1
 """Seconds between two looks at the parts."""
-START_LIMIT = 30.0
+START_LIMIT = 60.0
 """Seconds that a part may take until it serves."""
 
 log = logging.getLogger(__name__)
