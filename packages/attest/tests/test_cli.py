@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from sealwright_attest import Evidence, Kind, parse_bundle
+from sealwright_attest import Evidence, Kind, parse_bundle, verify_ear
 from sealwright_attest.cli.commands import run
 from sealwright_attest.doctor import diagnose
 from sealwright_attest.model import EvidenceLevel
@@ -72,6 +74,20 @@ def test_dry_run_says_so_and_keeps_the_exit_status(vectors: Path) -> None:
     assert (good.status, bad.status) == (0, 1)
     assert "would be ACCEPTED (dry run)" in good.output
     assert "would be REFUSED (dry run)" in bad.output
+
+
+def test_result_is_signed_as_an_ear_on_request_and_never_on_a_dry_run(vectors: Path, tmp_path: Path) -> None:
+    key = Ed25519PrivateKey.generate()
+    file = tmp_path / "key.pem"
+    file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    ran = snp(vectors, "milan_v2", "milan_v2.vcek", "--ear", str(file), "--ear-kid", "k1")
+    assert ran.status == 0
+    claims = verify_ear(ran.output.strip(), key.public_key())
+    assert claims["submods"]["sev-snp"]["sealwright_appraisal"]["verdict"] == "accepted"
+    dry = snp(vectors, "milan_v2", "milan_v2.vcek", "--ear", str(file), "--dry-run")
+    assert "dry run" in dry.output
+    file.write_text("no key")
+    assert snp(vectors, "milan_v2", "milan_v2.vcek", "--ear", str(file)).status == 2
 
 
 def test_policy_and_shadow_files_are_applied(vectors: Path, tmp_path: Path) -> None:

@@ -204,6 +204,7 @@ def test_simulated_evidence_never_satisfies_a_real_level(
     accepted = appraise(evidence, nonce=nonce, policy=laptop, now=now)
     assert accepted.accepted
     assert accepted.level is EvidenceLevel.SIMULATED
+    assert not accepted.genuine
     assert any("proves nothing" in check.found for check in accepted.checks)
 
 

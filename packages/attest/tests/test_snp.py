@@ -17,6 +17,7 @@ from sealwright_attest import (
     policy_from_table,
 )
 from sealwright_attest.policy.document import Grace, Measurements, Need, SnpRules, TcbFloor
+from sealwright_attest.synthetic.authority import Request, public_der
 from sealwright_attest.synthetic.snp import DEBUG, PLAIN_POLICY, AmdPlatform, Guest, new_platform
 from sealwright_attest.synthetic.world import World
 from sealwright_attest.verifiers.amd_keys import split_cert_table
@@ -56,6 +57,17 @@ def test_vlek_is_accepted_only_where_the_policy_names_it(
     assert codes(world, evidence, nonce, now, with_snp(signing_keys=("vcek",))) == (Code.SIGNING_KEY_REFUSED,)
     asked = with_snp(providers=("CN=other.example",))
     assert codes(world, evidence, nonce, now, asked) == (Code.PROVIDER_REFUSED,)
+
+
+def test_vlek_that_names_no_provider_is_refused(
+    world: World, bound: bytes, nonce: bytes, identity: bytes, now: datetime
+) -> None:
+    platform = world.amd["Genoa"]
+    request = Request("SEV-VLEK", public_der(platform.vek), extensions=platform.levels(), serial=0, usage=0)
+    report = platform.report(Guest(report_data=bound), "vlek")
+    endorsements = Endorsements((platform.asvk.issue(request),))
+    evidence = Evidence(Kind.SEV_SNP, report, endorsements, b"", identity)
+    assert codes(world, evidence, nonce, now) == (Code.ENDORSEMENT_MISMATCH,)
 
 
 FLAWS = [

@@ -117,7 +117,7 @@ def appraise_with_anchors(
         kind=evidence.kind,
         verdict=decision.verdict,
         level=decision.claims.level if decision.genuine else EvidenceLevel.NONE,
-        genuine=decision.genuine,
+        genuine=decision.genuine and evidence.kind is not Kind.SIMULATED,
         checks=decision.checks,
         claims=decision.claims,
         evidence_hash=hashlib.sha256(evidence.unverified_body).hexdigest(),

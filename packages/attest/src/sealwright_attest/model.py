@@ -182,7 +182,8 @@ class AttestationResult:
         kind: kind of the evidence.
         verdict: accepted, grace or refused.
         level: evidence level that was established; `none` unless the evidence is genuine.
-        genuine: every check of form and genuineness passed.
+        genuine: every check of form and genuineness passed, and there was something to check: never for
+            simulated evidence.
         checks: every check that was made.
         claims: what the evidence says; not to be believed unless `genuine`.
         evidence_hash: SHA-256 of the evidence body, hex. For records only: the replay key is the nonce.

@@ -12,11 +12,12 @@ from typing import Final
 
 from sealwright_attest.appraise import appraise
 from sealwright_attest.bundle import serialize_bundle
-from sealwright_attest.cli.files import load_evidence, parse_hex, parse_time, read_file
+from sealwright_attest.cli.files import load_evidence, load_signing_key, parse_hex, parse_time, read_file
 from sealwright_attest.cli.options import make_parser
 from sealwright_attest.cli.show import show_diagnosis, show_diff, show_result, show_rows
 from sealwright_attest.clock import current_time
 from sealwright_attest.doctor import diagnose
+from sealwright_attest.ear import sign_ear
 from sealwright_attest.errors import Misconfigured, Refused
 from sealwright_attest.explain import detect, explain
 from sealwright_attest.model import Evidence, Kind, Verdict
@@ -62,7 +63,9 @@ def _appraise(options: argparse.Namespace, write: Write) -> int:
         known=Known(enrolled=frozenset(one.lower() for one in options.enrolled)),
         shadow=_policy(options.shadow) if options.shadow else None,
     )
-    if options.json:
+    if options.ear and not options.dry_run:
+        write(sign_ear(result, load_signing_key(options.ear), options.ear_kid) + "\n")
+    elif options.json:
         write(_json({**result_record(result), "dry_run": options.dry_run}))
     else:
         write(show_result(result, dry_run=options.dry_run))

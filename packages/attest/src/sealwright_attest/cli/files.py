@@ -9,11 +9,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
 from sealwright_attest.bundle import FORMAT, MAX_BUNDLE, parse_bundle
 from sealwright_attest.crl import parse_crl
+from sealwright_attest.ear import SigningKey
 from sealwright_attest.errors import Misconfigured, Refused
 from sealwright_attest.model import Endorsements, Evidence, Kind
-from sealwright_attest.octets import b64
+from sealwright_attest.octets import b64, strict_object
 from sealwright_attest.verifiers.amd_keys import split_cert_table
 from sealwright_attest.x509 import parse_certificate, split_pem
 
@@ -98,6 +104,15 @@ def _merge(one: Endorsements, other: Endorsements) -> Endorsements:
     )
 
 
+def _is_bundle(data: bytes) -> bool:
+    if data[:1] != b"{":
+        return False
+    try:
+        return bool(strict_object(data, MAX_BUNDLE).get("format") == FORMAT)
+    except Refused:
+        return False
+
+
 def load_evidence(
     kind: Kind,
     name: str,
@@ -115,7 +130,7 @@ def load_evidence(
     """
     data = read_file(name)
     evidence = Evidence(kind, data)
-    if data[:1] == b"{" and FORMAT.encode() in data[:400]:
+    if _is_bundle(data):
         evidence = parse_bundle(data)
         if evidence.kind is not kind:
             raise Misconfigured(f"{name}: evidence of kind {evidence.kind}, not {kind}")
@@ -139,3 +154,18 @@ def _spki(name: str) -> bytes:
     data = read_file(name)
     match = _PUBLIC.search(data)
     return b64("".join(match[1].decode().split()), "public key") if match else data
+
+
+def load_signing_key(name: str) -> SigningKey:
+    """Return the key that an EAR is signed with.
+
+    Raises:
+        Misconfigured: the file is not an unencrypted Ed25519 or P-256 key in PEM.
+    """
+    try:
+        key = load_pem_private_key(read_file(name), None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as err:
+        raise Misconfigured(f"{name}: not a private key in PEM without a password") from err
+    if not isinstance(key, Ed25519PrivateKey | EllipticCurvePrivateKey):
+        raise Misconfigured(f"{name}: an EAR is signed with Ed25519 or P-256")
+    return key

@@ -45,6 +45,10 @@ def _appraise_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--dry-run", action="store_true", help="say in the output that nothing hangs on it")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument(
+        "--ear", metavar="FILE", help="print an EAR JWT signed with this key (PEM, Ed25519 or P-256)"
+    )
+    parser.add_argument("--ear-kid", default="", metavar="ID", help="key id in the header of the EAR JWT")
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -78,6 +78,13 @@ class AmdPlatform:
     chip_id: bytes
     tcb: Mapping[str, int] = field(default_factory=dict)
 
+    def levels(self, tcb: Mapping[str, int] | None = None) -> tuple[bytes, ...]:
+        """Return the extensions that name a TCB, by default the chip's."""
+        values = self.tcb if tcb is None else tcb
+        return tuple(
+            encode.extension(_AMD + _SPL[name], encode.integer(value)) for name, value in values.items()
+        )
+
     def certificate(
         self,
         *,
@@ -88,12 +95,9 @@ class AmdPlatform:
         end: datetime = END,
     ) -> bytes:
         """Return the chip's VCEK or a provider's VLEK certificate, with serial number 0 as AMD's have."""
-        values = self.tcb if tcb is None else tcb
         extensions = [encode.extension(_AMD + "1", encode.integer(0))]
         extensions.append(encode.extension(_AMD + "2", encode.tlv(0x16, self.product.encode())))
-        extensions += [
-            encode.extension(_AMD + _SPL[name], encode.integer(value)) for name, value in values.items()
-        ]
+        extensions += self.levels(tcb)
         if kind == "vcek":
             identity = self.chip_id if chip_id is None else chip_id
             extensions.append(

@@ -177,5 +177,6 @@ def require_endorses(key: EndorsementKey, report: SnpReport) -> None:
     endorsed, reported = endorsed_tcb(key), tcb_components(key.product, report.reported_tcb)
     if endorsed != reported:
         raise Refused(Code.ENDORSEMENT_MISMATCH, "the key is of another TCB", f"{endorsed} is not {reported}")
+    provider(key)
     if key.kind == "vcek" and endorsed_chip(key) != report.chip_id:
         raise Refused(Code.ENDORSEMENT_MISMATCH, "the key is of another chip (or the chip id is masked)")
