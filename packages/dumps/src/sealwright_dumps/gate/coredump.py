@@ -1,0 +1,158 @@
+"""The kernel's coredump socket: it asks before it writes a byte, and the gate may refuse.
+
+Source: Linux include/uapi/linux/coredump.h and fs/coredump.c (6.17 and newer), core_pattern=@@/path. The
+kernel sends a
+request, reads the answer, sends a mark, then the core. May never do: keep a crashed process waiting without a
+bound, or
+believe a program about itself: who crashed comes from the kernel's pidfd.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import socket
+import struct
+import threading
+from pathlib import Path
+
+from sealwright_dumps.errors import DumpsError, Misconfigured, Refused
+from sealwright_dumps.gate.model import Origin, Record
+from sealwright_dumps.gate.service import Gate
+
+SO_PEERPIDFD = 77
+KERNEL, USERSPACE, REJECT, WAIT = 1, 2, 4, 8
+_REQUEST = struct.Struct("<IIQ")
+_MARK = struct.Struct("=I")
+_MARK_ACCEPTED = 0
+_LARGEST_REQUEST = 4096
+SECONDS = 60.0  # longest silence of the kernel while it writes a core
+MOST_AT_ONCE = 8
+
+
+def peer(connection: socket.socket) -> Origin:
+    """Who crashed, from the kernel. Raises Refused when the peer is not a crashed process."""
+    try:
+        descriptor = connection.getsockopt(socket.SOL_SOCKET, SO_PEERPIDFD)
+    except OSError as error:
+        raise Refused("no-pidfd", "the peer cannot be identified", str(error)) from error
+    try:
+        info = Path(f"/proc/self/fdinfo/{descriptor}").read_text(encoding="ascii")
+        pid = int(next(line.split()[1] for line in info.splitlines() if line.startswith("Pid:")))
+        if pid <= 0:
+            raise Refused("no-pidfd", "the peer is gone")
+        program = str(Path(f"/proc/{pid}/exe").readlink())
+        uid = Path(f"/proc/{pid}").stat().st_uid
+    except (OSError, StopIteration, ValueError) as error:
+        raise Refused("no-pidfd", "the peer cannot be identified", str(error)) from error
+    finally:
+        os.close(descriptor)
+    return Origin("socket", program, uid, pid)
+
+
+def read_request(connection: socket.socket) -> tuple[int, int]:
+    """The kernel's request: (largest answer, features). Raises Refused for anything else."""
+    raw = _exactly(connection, _REQUEST.size)
+    size, size_ack, mask = _REQUEST.unpack(raw)
+    if not _REQUEST.size <= size <= _LARGEST_REQUEST or size_ack < _REQUEST.size:
+        raise Refused("bad-request", "not a coredump request")
+    _exactly(connection, size - _REQUEST.size)
+    return size_ack, mask
+
+
+def answer(connection: socket.socket, mask: int) -> None:
+    """Answer a request; the answer is of the first version's size."""
+    connection.sendall(_REQUEST.pack(_REQUEST.size, 0, mask))
+
+
+def _exactly(connection: socket.socket, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        piece = connection.recv(count - len(data))
+        if not piece:
+            raise Refused("bad-request", "the peer went away")
+        data += piece
+    return data
+
+
+def receive(gate: Gate, connection: socket.socket) -> Record:
+    """Take one crash in, or refuse it before a byte of it is written. Raises Refused or Unavailable."""
+    connection.settimeout(SECONDS)
+    origin = peer(connection)
+    _, features = read_request(connection)
+    wanted = KERNEL | WAIT
+    try:
+        gate.class_for(origin)
+        if features & wanted != wanted:
+            raise Refused("bad-request", "the kernel does not offer to write a core")
+    except DumpsError:
+        answer(connection, REJECT | WAIT)
+        raise
+    answer(connection, wanted)
+    if _exactly(connection, _MARK.size) != _MARK.pack(_MARK_ACCEPTED):
+        raise Refused("bad-request", "the kernel did not accept the answer")
+    try:
+        return gate.take_in(connection.recv, origin)
+    except OSError as error:
+        raise Refused("cut-off", "the core was cut off", str(error)) from error
+
+
+class Listener:
+    """Serves a coredump socket: receives at most eight crashes at once, processes them one after the
+    other.
+    """
+
+    def __init__(self, gate: Gate, path: Path) -> None:
+        self._gate = gate
+        self._slots = threading.BoundedSemaphore(MOST_AT_ONCE)
+        self._queue: queue.Queue[str] = queue.Queue()
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        path.unlink(missing_ok=True)
+        try:
+            self._socket.bind(str(path))
+            path.chmod(0o600)
+            self._socket.listen(64)
+        except OSError as error:
+            raise Misconfigured(
+                "socket-unusable", "the coredump socket cannot be made", str(error)
+            ) from error
+        self.refusals: list[str] = []
+        self._worker = threading.Thread(target=self._process, daemon=True)
+        self._worker.start()
+
+    def serve_one(self) -> None:
+        """Wait for one crash and hand it to a thread of its own."""
+        connection, _ = self._socket.accept()
+        self._slots.acquire()
+        threading.Thread(target=self._receive, args=(connection,), daemon=True).start()
+
+    def _receive(self, connection: socket.socket) -> None:
+        try:
+            self._queue.put(receive(self._gate, connection).name)
+        except (DumpsError, OSError) as error:
+            self.refusals.append(str(error))
+        finally:
+            connection.close()
+            self._slots.release()
+
+    def _process(self) -> None:
+        while True:
+            name = self._queue.get()
+            try:
+                self._gate.process(name)
+            except DumpsError as error:  # the ledger or the spool failed: the dump stays in quarantine
+                self.refusals.append(str(error))
+            finally:
+                self._queue.task_done()
+
+    def settle(self) -> None:
+        """Wait until everything that was received is processed."""
+        for _ in range(MOST_AT_ONCE):
+            self._slots.acquire()
+        for _ in range(MOST_AT_ONCE):
+            self._slots.release()
+        self._queue.join()
+
+    def close(self) -> None:
+        """Take no more crashes."""
+        self._socket.close()
