@@ -94,7 +94,7 @@ def test_a_leaf_that_imports_a_neighbour_or_the_authority_is_named(
         ("issuer", "detection"),
         ("detection", "response"),
         ("console", "demo"),
-        ("drills", "wiring"),
+        ("demo", "wiring"),
         ("wiring", "cli"),
         ("errors", "ids"),
     ],

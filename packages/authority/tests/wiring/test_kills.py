@@ -15,8 +15,10 @@ from typing import Self
 
 import pytest
 
-from authority_support.site import Site, running
+from authority_support.site import running
+from sealwright.drills.sandbox import Sandbox
 from sealwright.errors import Unavailable
+from sealwright.ledger.fsck import check_ledger
 
 KILLS = 200
 SIGNER_SHARE = 0.3
@@ -26,7 +28,7 @@ LOADERS = 4
 class Load:
     """Asks for tokens from several threads until told to stop, and keeps every token that it was given."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Sandbox) -> None:
         self._site = site
         self._stop = threading.Event()
         self.tokens: list[str] = []
@@ -50,7 +52,7 @@ class Load:
                 time.sleep(0.01)
 
 
-def require_in_ledger(site: Site, tokens: list[str]) -> None:
+def require_in_ledger(site: Sandbox, tokens: list[str]) -> None:
     """Every token that left is in the ledger, at its own place, and no place is used twice."""
     places = set()
     for token in tokens:
@@ -89,7 +91,7 @@ def test_two_hundred_kills_under_load_lose_no_leaf_of_a_token_that_left(tmp_path
                 assert time.monotonic() < until, "no tokens after a kill"
                 time.sleep(0.02)
     with contextlib.suppress(OSError):
-        report = site.fsck()
+        report = check_ledger(site.stores.ledger, site.state / "ledger")
     assert report.sound, report.damages
     assert len(load.tokens) > KILLS * 5
     require_in_ledger(site, load.tokens)
@@ -106,7 +108,7 @@ def test_a_killed_authority_takes_up_what_its_signer_still_holds(tmp_path: Path)
         site.kill_signer()
         site.start_signer()
         site.wait_ready()
-    report = site.fsck()
+    report = check_ledger(site.stores.ledger, site.state / "ledger")
     assert report.sound, report.damages
     assert report.logs == 2
     require_in_ledger(site, load.tokens)
