@@ -44,7 +44,7 @@ from sealwright.issuer.model import Client, ClientKind
 from sealwright.wiring.authority import Stores
 from sealwright_signer.client import Connection, Hello, Process, SignerGone, launch
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds to wait for anything of the sandbox."""
 PAUSE = 0.02
 FORM = "application/x-www-form-urlencoded"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,11 +12,15 @@ from sealwright.drills.sandbox import Sandbox
 
 
 @contextlib.contextmanager
-def running(directory: Path, keys: KeyConfig | None = None) -> Iterator[Sandbox]:
-    """A site that is up, and is taken down afterwards."""
-    site = Sandbox(directory, leaky=False, keys=keys)
+def running(keys: KeyConfig | None = None) -> Iterator[Sandbox]:
+    """A site that is up, and is taken down and removed afterwards.
+
+    Its directory is made here: the name of a Unix socket has room for 107 bytes, less than pytest's own names take.
+    """
+    site = Sandbox(Path(tempfile.mkdtemp(prefix="sealwright-test-")), leaky=False, keys=keys)
     try:
         site.start()
         yield site
     finally:
         site.stop()
+        site.remove()
