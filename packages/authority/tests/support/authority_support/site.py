@@ -15,7 +15,7 @@ from sealwright.drills.sandbox import Sandbox
 def running(keys: KeyConfig | None = None) -> Iterator[Sandbox]:
     """A site that is up, and is taken down and removed afterwards.
 
-    Its directory is made here: the name of a Unix socket has room for 107 bytes, less than pytest's own names take.
+    Its directory is made here: a Unix socket name has room for 107 bytes, less than pytest takes for a path.
     """
     site = Sandbox(Path(tempfile.mkdtemp(prefix="sealwright-test-")), leaky=False, keys=keys)
     try:
