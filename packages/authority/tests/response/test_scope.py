@@ -15,8 +15,9 @@ pytest.importorskip("ibis", reason="THE EXTRA `detect` IS ABSENT: install sealwr
 from sealwright.detection.catalogue.world import ACTIVE_KEY, DAY, MAIL, NOW, World, digest_of
 from sealwright.detection.engine import DuckEngine, write_segment
 from sealwright.errors import Refused
+from sealwright.response.affected import Question, Scope, of_tenant
 from sealwright.response.report import as_csv, as_html, as_json
-from sealwright.response.scope import Question, Scope, of_tenant, scope
+from sealwright.response.scope import scope
 
 Asked = Callable[[World, Question], Scope]
 KEY = Question(kid=ACTIVE_KEY, since=NOW - DAY, until=NOW + 1)

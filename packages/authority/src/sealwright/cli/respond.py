@@ -42,8 +42,8 @@ def scope(
     """Which tenants and subjects forgeries did touch, which they could have, and what evidence is missing."""
     try:
         from sealwright.detection.engine import DuckEngine
+        from sealwright.response.affected import Question, of_tenant
         from sealwright.response.report import as_csv, as_html, as_json
-        from sealwright.response.scope import Question, of_tenant
         from sealwright.response.scope import scope as answer
     except ImportError as error:
         raise Misconfigured("extra_absent", "install sealwright[detect] for this command") from error

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from sealwright.response.scope import Reach, Scope, Touched
+from sealwright.response.affected import Reach, Scope, Touched
 
 BAR, GAP, HEIGHT = 12, 2, 80
 """Pixels of the picture: a bar's width, the space between two, the tallest bar."""

@@ -1,0 +1,215 @@
+"""Notices to affected tenants: what is known, what is not, what to do; signed, corrected, and their delivery
+logged.
+
+A notice is made from the tenant's own part of a scope only. It says "touched" for what is proven and "in
+reach" for what is not, and never the one for the other. A correction supersedes; nothing that was sent is
+ever changed. This module composes and keeps; it sends nothing by itself.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from datetime import UTC, datetime
+from typing import Protocol
+
+import msgspec
+
+from sealwright.admin.model import Action, Approval
+from sealwright.admin.rules import require_approved
+from sealwright.errors import Refused
+from sealwright.response.affected import Scope, of_tenant
+
+TYPE = "sealwright-notice+jwt"
+UNKNOWN_HOW = "How the key was taken is not known."
+
+
+class Notice(msgspec.Struct, frozen=True, kw_only=True):
+    """One version of what one tenant is told about one incident. Times are unix seconds."""
+
+    id: str
+    incident: str
+    tenant: str
+    version: int
+    supersedes: str | None
+    correction: str
+    issued_at: float
+    since: float
+    until: float
+    subjects_touched: int
+    uses_accepted: int
+    uses_refused: int
+    subjects_in_reach: int
+    resources: list[str]
+    known: list[str]
+    unknown: list[str]
+    todo: list[str]
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt to bring a notice to its tenant, by whatever channel. `at` is unix seconds."""
+
+    notice: str
+    tenant: str
+    channel: str
+    at: float
+    outcome: str
+
+
+class NoticeSigner(Protocol):
+    """Signs notices with a key whose public half tenants know."""
+
+    def sign_notice(self, signing_input: bytes) -> bytes:
+        """The Ed25519 signature."""
+        ...
+
+    def notice_kid(self) -> str:
+        """Key id in the header."""
+        ...
+
+
+class NoticeStore(Protocol):
+    """Keeps every version that was made, and every attempt to deliver it. Neither is ever changed."""
+
+    def add(self, notice: Notice, signed: str) -> None:
+        """Keep a notice; durable when this returns. Raises `Refused` (`notice_exists`) for an id that is
+        there.
+        """
+        ...
+
+    def latest(self, incident: str, tenant: str) -> Notice | None:
+        """The newest version for a tenant."""
+        ...
+
+    def log(self, delivery: Delivery) -> None:
+        """Keep an attempt."""
+        ...
+
+    def deliveries(self, notice: str) -> list[Delivery]:
+        """The attempts to deliver a notice, oldest first."""
+        ...
+
+
+def composed(
+    whole: Scope, incident: str, tenant: str, now: float, before: Notice | None = None, correction: str = ""
+) -> Notice:
+    """What a tenant is told, from its own part of a scope.
+
+    Args:
+        whole: the answer for everybody; only the tenant's own rows are used.
+        incident: id of the incident.
+        tenant: who is told.
+        now: unix seconds.
+        before: the version that this one supersedes.
+        correction: what was wrong or is new; required with `before`.
+
+    Raises:
+        Refused: `not_affected`, or `correction_unexplained`.
+    """
+    own = of_tenant(whole, tenant)
+    if not own.touched and not own.reach:
+        raise Refused("not_affected", "Nothing of this tenant was touched or in reach.")
+    if before is not None and not correction:
+        raise Refused("correction_unexplained", "Say what is corrected.")
+    touched = {row.sub_digest for row in own.touched}
+    accepted, refused = sum(row.accepted for row in own.touched), sum(row.refused for row in own.touched)
+    reach = sum(row.subjects for row in own.reach)
+    version = before.version + 1 if before is not None else 1
+    name = f"{incident}\0{tenant}\0{version}"
+    return Notice(
+        id=hashlib.sha256(name.encode()).hexdigest()[:16],
+        incident=incident,
+        tenant=tenant,
+        version=version,
+        supersedes=before.id if before is not None else None,
+        correction=correction,
+        issued_at=now,
+        since=own.question.since,
+        until=own.question.until,
+        subjects_touched=len(touched),
+        uses_accepted=accepted,
+        uses_refused=refused,
+        subjects_in_reach=reach,
+        resources=sorted({row.resource for row in own.touched if row.resource}),
+        known=_known(len(touched), accepted, refused, reach),
+        unknown=[UNKNOWN_HOW, *(f"{gap.about}: {gap.detail}." for gap in own.missing)],
+        todo=_todo(accepted),
+    )
+
+
+def text_of(notice: Notice) -> str:
+    """The notice as plain text."""
+    head = [
+        f"Security notice {notice.id}, version {notice.version}, {_day(notice.issued_at)}",
+        f"To: {notice.tenant}. Incident {notice.incident}, {_day(notice.since)} to {_day(notice.until)}.",
+    ]
+    if notice.supersedes is not None:
+        head.append(f"This corrects and replaces notice {notice.supersedes}: {notice.correction}")
+    parts = (
+        ("What is known", notice.known),
+        ("What is not known", notice.unknown),
+        ("What to do", notice.todo),
+    )
+    body = [f"\n{title}\n" + "\n".join(f"- {line}" for line in lines) for title, lines in parts]
+    return "\n".join([*head, *body]) + "\n"
+
+
+def signed_notice(notice: Notice, signer: NoticeSigner) -> str:
+    """The notice as a compact JWS (EdDSA); the payload holds the figures and the text."""
+    header = {"alg": "EdDSA", "kid": signer.notice_kid(), "typ": TYPE}
+    payload = {**msgspec.to_builtins(notice), "text": text_of(notice)}
+    signing_input = f"{_base64url(msgspec.json.encode(header))}.{_base64url(msgspec.json.encode(payload))}"
+    return f"{signing_input}.{_base64url(signer.sign_notice(signing_input.encode()))}"
+
+
+def publish(
+    notices: list[Notice],
+    incident: str,
+    store: NoticeStore,
+    signer: NoticeSigner,
+    approval: Approval,
+    now: float,
+) -> list[str]:
+    """Sign and keep notices that operators have approved; returns them signed, ready for any channel.
+
+    The approval binds the incident and the ids of exactly these notices.
+
+    Raises:
+        Refused: the approval is not for these, or a notice exists already.
+    """
+    details: dict[str, str | int | float | bool | list[str] | None] = {
+        "notices": sorted(n.id for n in notices)
+    }
+    require_approved(approval, Action.SEND_NOTICES, incident, details, now)
+    signed = [signed_notice(notice, signer) for notice in notices]
+    for notice, jws in zip(notices, signed, strict=True):
+        store.add(notice, jws)
+    return signed
+
+
+def _known(touched: int, accepted: int, refused: int, reach: int) -> list[str]:
+    if not touched:
+        return [
+            f"No use of a forged token was reported. {reach} of your subjects were in reach.",
+        ]
+    return [
+        f"Forged tokens were presented for {touched} of your subjects.",
+        f"{accepted} uses were let in, {refused} were refused.",
+        f"{reach} of your subjects were in reach; for the others nothing is proven.",
+    ]
+
+
+def _todo(accepted: int) -> list[str]:
+    steps = [
+        "Check that your validators have a manifest from after the revocation.",
+        "Keep your own logs of this time.",
+    ]
+    return ["Treat the data of the touched subjects as read.", *steps] if accepted else steps
+
+
+def _day(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%MZ")
+
+
+def _base64url(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
