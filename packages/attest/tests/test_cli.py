@@ -203,6 +203,14 @@ def test_explain_says_that_nothing_is_verified(vectors: Path) -> None:
     assert command("explain", str(vectors / "INDEX.md")).status == 1
 
 
+def test_event_log_is_explained_with_the_values_it_leads_to(vectors: Path) -> None:
+    ran = command("explain", str(vectors / "tdx/v4_gcp_ccel.eventlog.bin"))
+    quote = command("explain", str(vectors / "tdx/v4_gcp_ccel.quote.bin"))
+    rtmr1 = next(line.split()[1] for line in quote.output.splitlines() if line.startswith("rtmr1"))
+    assert rtmr1 in ran.output
+    assert command("explain", str(vectors / "tpm/debian-10-sha1-only.eventlog.bin")).status == 1
+
+
 def test_control_characters_of_evidence_do_not_reach_the_terminal(tmp_path: Path) -> None:
     file = tmp_path / "evidence.json"
     file.write_bytes(make_simulated(bytes(64), bytes(48)).replace(b"00000000", b"\\u001b[31", 1))

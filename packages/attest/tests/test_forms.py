@@ -4,10 +4,12 @@ import base64
 import hashlib
 import json
 import tomllib
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 
 import pytest
+from cryptography.x509 import load_der_x509_certificate, load_der_x509_crl
 
 from sealwright_attest import (
     Code,
@@ -21,13 +23,14 @@ from sealwright_attest import (
     report_data,
     serialize_bundle,
 )
-from sealwright_attest.crl import parse_crl
+from sealwright_attest.crl import parse_crl, require_not_revoked
 from sealwright_attest.der import DerReader, integer, oid, one
 from sealwright_attest.keys import Algorithm
 from sealwright_attest.octets import b64, b64url, hexadecimal, strict_json
 from sealwright_attest.roots import load, pinned
 from sealwright_attest.synthetic import encode
 from sealwright_attest.synthetic.authority import Request, new_key, public_der, root, to_pem
+from sealwright_attest.synthetic.world import World
 from sealwright_attest.x509 import build_chain, parse_certificate, require_valid_at, split_pem
 
 LOOSE_DER = [
@@ -271,3 +274,40 @@ def test_every_shipped_certificate_is_the_pinned_one() -> None:
         is_root = certificate.subject == certificate.issuer
         assert is_root is (entry["use"] == "anchor") is (certificate.raw in used)
         assert entry["origin"]
+
+
+@pytest.mark.filterwarnings("ignore:Attribute's length")  # Google's names are longer than the standard's
+def test_our_reader_agrees_with_the_general_loader(read: Callable[[str], bytes], world: World) -> None:
+    names = ["tpm/google_ca/tpm_ek_root_1.cer", "tpm/google_ca/tpm_ek_intermediate_2.crt"]
+    names += ["tpm/google_ca/gcp_ek_ak_ca_root.crt", "tpm/google_ca/gcp_ek_ak_ca_intermediate_v3.crt"]
+    found = [data if data[:1] == b"\x30" else split_pem(data)[0] for data in map(read, names)]
+    found += [read("tdx/root/intel_sgx_root_ca.der"), *split_pem(read("nitro/aws_nitro_root_g1.pem"))]
+    found += split_pem(
+        json.loads(read("tdx/v5_no_tcb_level.collateral.json"))["pck_crl_issuer_chain"].encode()
+    )
+    found += [world.aws.instance.certificate, world.intel.pck_certificate(), world.tpm_root.certificate]
+    for data in found:
+        ours, theirs = parse_certificate(data), load_der_x509_certificate(data)
+        assert ours.serial == theirs.serial_number
+        assert (ours.issuer, ours.subject) == (theirs.issuer.public_bytes(), theirs.subject.public_bytes())
+        assert ours.not_before == theirs.not_valid_before_utc.timestamp()
+        assert ours.not_after == theirs.not_valid_after_utc.timestamp()
+        assert (ours.tbs, ours.signature) == (theirs.tbs_certificate_bytes, theirs.signature)
+        assert ours.public_key() == theirs.public_key()
+        assert set(ours.extensions) == {oid(one.oid.dotted_string) for one in theirs.extensions}
+
+
+def test_our_revocation_reader_agrees_with_the_general_loader(read: Callable[[str], bytes]) -> None:
+    table = json.loads(read("tdx/v5_no_tcb_level.collateral.json"))
+    for name in ("pck_crl", "root_ca_crl"):
+        data = bytes.fromhex(table[name])
+        ours, theirs = parse_crl(data), load_der_x509_crl(data)
+        assert ours.serials == {one.serial_number for one in theirs}
+        assert theirs.next_update_utc is not None
+        assert ours.next_update == theirs.next_update_utc.timestamp()
+        assert (ours.tbs, ours.signature) == (theirs.tbs_certlist_bytes, theirs.signature)
+    pck = split_pem(table["pck_crl_issuer_chain"].encode())[0]
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    require_not_revoked(
+        parse_certificate(pck), parse_certificate(pck), parse_crl(bytes.fromhex(table["pck_crl"])), now
+    )

@@ -131,6 +131,11 @@ WRONG = [
     ({"warn_only": ["level-too-low"]}, "warn_only"),
     ({"max_age_seconds": -1}, "max_age_seconds"),
     ({"release": {"authorities": ["x"]}}, "document"),
+    ({"sev_snp": {"vmpl": []}}, "vmpl"),
+    ({"sev_snp": {"products": []}}, "products"),
+    ({"sev_snp": {"signing_keys": []}}, "signing_keys"),
+    ({"tdx": {"tcb_status": []}}, "tcb_status"),
+    ({"tpm2": {"ak": []}}, "ak"),
 ]
 
 

@@ -1,7 +1,7 @@
 """The evidence bundle: one JSON document that carries evidence, endorsements, log and claimed binding.
 
-It may never verify anything; it turns bytes into an `Evidence`, or refuses. Source: docs/formats/attestation-
-evidence.md.
+It may never verify anything; it turns bytes into an `Evidence`, or refuses.
+Source: docs/formats/attestation-evidence.md.
 """
 
 import base64

@@ -11,7 +11,7 @@ from .errors import Code, Refused
 from .model import Evidence, Kind
 from .octets import strict_object
 from .verifiers.azure_evidence import parse_azure_evidence
-from .verifiers.event_log import parse_event_log
+from .verifiers.event_log import SPEC_ID_03, parse_event_log
 from .verifiers.hcl import TYPE_SNP, parse_hcl
 from .verifiers.nitro import parse_document
 from .verifiers.simulated import NOTICE
@@ -23,6 +23,7 @@ from .verifiers.tpm_structures import parse_quote as parse_tpm_quote
 from .x509 import parse_certificate, period
 
 Rows = list[tuple[str, str]]
+_SHOWN_DATA: Final = 48
 _FIRST_BYTES: Final = {b"\x84": Kind.NITRO, b"\xd2": Kind.NITRO, b"\x0a": Kind.TPM2}
 _TEE_TYPES: Final = (TEE_TDX.to_bytes(4, "little"), bytes(4))
 
@@ -192,6 +193,31 @@ _READERS: Final[dict[Kind, Callable[[bytes], Rows]]] = {
     Kind.TPM2: _tpm,
     Kind.SIMULATED: _simulated,
 }
+
+
+def is_event_log(unverified_data: bytes) -> bool:
+    """Say whether a file begins like a crypto-agile event log."""
+    return unverified_data[32 : 32 + len(SPEC_ID_03)] == SPEC_ID_03
+
+
+def explain_log(unverified_log: bytes) -> Rows:
+    """Return the events of a log, and the register values that it leads to.
+
+    Raises:
+        Refused: it cannot be read.
+    """
+    log = parse_event_log(unverified_log)
+    rows = [("algorithms", ", ".join(log.algorithms)), ("events", str(len(log.events)))]
+    best = max(log.algorithms, key=lambda name: int(name.removeprefix("sha")) if name != "sha1" else 0)
+    for event in log.events:
+        data = event.data[:_SHOWN_DATA].decode("latin-1")
+        rows.append(
+            (f"register {event.register}", f"type {event.kind:#x} {event.digests[best].hex()} {data}")
+        )
+    for algorithm in log.algorithms:
+        values = log.replay(algorithm)
+        rows += [(f"{algorithm} register {index}", value.hex()) for index, value in sorted(values.items())]
+    return rows
 
 
 def explain(evidence: Evidence) -> Rows:

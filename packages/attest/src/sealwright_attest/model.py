@@ -67,8 +67,8 @@ class Evidence:
 
     Attributes:
         kind: what the sender says it is.
-        unverified_body: the report, quote, document or JSON of quotes, as docs/formats/attestation-
-            evidence.md says.
+        unverified_body: the report, quote, document or JSON of quotes; the forms are in
+            docs/formats/attestation-evidence.md.
         endorsements: certificates, revocation lists and collateral.
         unverified_event_log: TCG event log, or empty.
         unverified_identity_key: SubjectPublicKeyInfo (DER) that the evidence is said to be bound to, or

@@ -19,7 +19,7 @@ from sealwright_attest.clock import current_time
 from sealwright_attest.doctor import diagnose
 from sealwright_attest.ear import sign_ear
 from sealwright_attest.errors import Misconfigured, Refused
-from sealwright_attest.explain import detect, explain
+from sealwright_attest.explain import detect, explain, explain_log, is_event_log
 from sealwright_attest.model import Evidence, Kind, Verdict
 from sealwright_attest.policy.diff import rule_changes, verdict_change
 from sealwright_attest.policy.document import BUILT_IN, Policy
@@ -74,8 +74,10 @@ def _appraise(options: argparse.Namespace, write: Write) -> int:
 
 def _explain(options: argparse.Namespace, write: Write) -> int:
     data = read_file(options.file)
-    evidence = Evidence(Kind(options.kind), data) if options.kind else detect(data)
-    rows = explain(evidence)
+    if is_event_log(data):
+        rows = explain_log(data)
+    else:
+        rows = explain(Evidence(Kind(options.kind), data) if options.kind else detect(data))
     if options.json:
         write(_json({"verified": False, "rows": [list(row) for row in rows]}))
     else:

@@ -222,6 +222,21 @@ def _release(table: Table) -> Release | None:
     return release
 
 
+def _require_choices(policy: Policy) -> Policy:
+    """Refuse an empty list where it would read as "nothing is allowed" and could act as "anything is"."""
+    for name, values in (
+        ("platforms", policy.platforms),
+        ("sev_snp.products", policy.snp.products),
+        ("sev_snp.signing_keys", policy.snp.signing_keys),
+        ("sev_snp.vmpl", policy.snp.vmpl),
+        ("tdx.tcb_status", policy.tdx.tcb_status),
+        ("tpm2.ak", policy.tpm.ak),
+    ):
+        if not values:
+            raise Misconfigured(f"policy: {name} must not be empty")
+    return policy
+
+
 def policy_from_table(values: dict[str, Any]) -> Policy:
     """Return the policy of a parsed document.
 
@@ -249,11 +264,11 @@ def policy_from_table(values: dict[str, Any]) -> Policy:
         release=_release(table.table("release")),
     )
     table.finish()
-    if not policy.platforms or not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", policy.name):
-        raise Misconfigured("policy: platforms must not be empty, and name is 1 to 64 of A-Z a-z 0-9 . _ -")
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", policy.name):
+        raise Misconfigured("policy: name is 1 to 64 of A-Z a-z 0-9 . _ -")
     if policy.level is EvidenceLevel.NONE:
         raise Misconfigured("policy: level none asks for nothing; write simulated if that is what you mean")
-    return policy
+    return _require_choices(policy)
 
 
 def parse_policy(document: bytes) -> Policy:
