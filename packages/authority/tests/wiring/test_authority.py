@@ -1,0 +1,151 @@
+"""The running authority as clients and relying parties meet it: real processes, a real OAuth client."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import time
+from collections.abc import Iterator
+
+import httpx
+import jwt
+import pytest
+from authlib.integrations.httpx_client import OAuth2Client
+
+from authority_support.site import running
+from sealwright.drills.sandbox import REPORTER, Sandbox
+from sealwright.ledger.fsck import check_ledger
+from sealwright_validate import Expect, Report, Trust, Validator
+
+pytestmark = [pytest.mark.enable_socket, pytest.mark.xdist_group("authority")]
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Sandbox]:
+    with running() as made:
+        yield made
+
+
+@pytest.fixture
+def http(site: Sandbox) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=site.url, timeout=20) as client:
+        yield client
+
+
+@pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
+@pytest.mark.parametrize("realm", ["consumer", "enterprise"])
+def test_an_oauth_client_library_finds_the_endpoint_and_gets_a_token(
+    site: Sandbox, http: httpx.Client, realm: str, method: str
+) -> None:
+    metadata = http.get(f"/.well-known/oauth-authorization-server/{realm}").json()
+    client = OAuth2Client(f"{realm}-app", site.secret, token_endpoint_auth_method=method)
+    token = client.fetch_token(metadata["token_endpoint"], grant_type="client_credentials")
+    assert token["token_type"] == "Bearer"
+    keys = jwt.PyJWKSet.from_dict(http.get(metadata["jwks_uri"]).json())
+    kid = jwt.get_unverified_header(token["access_token"])["kid"]
+    key = next(key for key in keys.keys if key.key_id == kid)
+    claims = jwt.decode(
+        token["access_token"],
+        key,
+        algorithms=["ES256"],
+        issuer=metadata["issuer"],
+        audience=site.audience(realm),
+    )
+    assert claims["client_id"] == f"{realm}-app"
+    client.close()
+
+
+def test_every_form_of_metadata_names_the_same_issuer(http: httpx.Client) -> None:
+    paths = [
+        "/.well-known/oauth-authorization-server/enterprise",
+        "/enterprise/.well-known/oauth-authorization-server",
+        "/.well-known/openid-configuration/enterprise",
+        "/enterprise/.well-known/openid-configuration",
+    ]
+    issuers = {http.get(path).json()["issuer"] for path in paths}
+    assert len(issuers) == 1
+    assert http.get("/nowhere/.well-known/openid-configuration").status_code == 404
+
+
+def test_realms_share_no_key_and_there_is_no_union(http: httpx.Client) -> None:
+    sets = [http.get(f"/{realm}/jwks.json") for realm in ("consumer", "enterprise")]
+    consumer, enterprise = ({key["kid"] for key in answer.json()["keys"]} for answer in sets)
+    assert consumer
+    assert enterprise
+    assert not consumer & enterprise
+    assert all("max-age" in answer.headers["cache-control"] for answer in sets)
+    for path in ("/jwks.json", "/.well-known/jwks.json"):
+        assert http.get(path).status_code == 404
+
+
+def test_a_manifest_that_has_not_changed_costs_no_body(http: httpx.Client) -> None:
+    first = http.get("/manifest")
+    again = http.get("/manifest", headers={"If-None-Match": first.headers["etag"]})
+    assert again.status_code in {304, 200}
+    if again.status_code == 200:
+        assert again.headers["etag"] != first.headers["etag"]
+
+
+def test_the_ledger_is_readable_as_files_and_covers_what_was_issued(
+    site: Sandbox, http: httpx.Client
+) -> None:
+    token = site.token()
+    payload = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
+    log_id, index, _ = payload["jti"].split(".")
+    until = time.monotonic() + 20
+    while int(http.get(f"/ledger/{log_id}/checkpoint").text.split("\n")[1]) <= int(index):
+        assert time.monotonic() < until, "the ledger was not published"
+        time.sleep(0.1)
+    size = int(http.get(f"/ledger/{log_id}/checkpoint").text.split("\n")[1])
+    bundle = http.get(f"/ledger/{log_id}/tile/entries/000" + ("" if size >= 256 else f".p/{size}")).content
+    assert hashlib.sha256(token.rpartition(".")[0].encode()).digest() in bundle
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/ledger/x/checkpoint",
+        "/ledger/aaaaaaaaaaaaaaaa/checkpoint",
+        "/ledger/aaaaaaaaaaaaaaaa/../../sealwright.db",
+        "/ledger/aaaaaaaaaaaaaaaa/tile/entries/..%2f..%2f..%2ftrust%2froot.key",
+        "/trust/root.key",
+        "/root/99",
+        "/admin/keys",
+        "/metrics",
+    ],
+)
+def test_nothing_but_the_published_files_is_served(http: httpx.Client, path: str) -> None:
+    assert http.get(path).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{}", b"[1]", b'{"jti":1,"digest":"","kid":""}', b"\xff", b"x" * 4_000]
+)
+def test_a_malformed_ledger_check_is_refused(http: httpx.Client, body: bytes) -> None:
+    assert http.post("/ledger/check", content=body).status_code in {400, 413}
+
+
+def test_a_relying_party_accepts_strictly_and_its_report_raises_no_alarm(site: Sandbox) -> None:
+    trust = Trust.sealwright(site.url, root=site.root)
+    validator = Validator(trust=trust, mode="strict", report=Report(REPORTER, site.secret))
+    try:
+        validator.start()
+        for _ in range(20):
+            expect = Expect(audience=site.audience("enterprise"), realm="enterprise")
+            assert validator.validate(site.token(), expect).realm == "enterprise"
+    finally:
+        validator.close()
+    assert site.stores.alarms.page(0, 10) == []
+
+
+@pytest.mark.parametrize("authorization", ["", "Basic eDp5", "Bearer x"])
+def test_a_stranger_may_not_report(http: httpx.Client, authorization: str) -> None:
+    report = {"validator": {"name": "x", "instance": "x"}, "observations": []}
+    assert (
+        http.post("/observations", json=report, headers={"Authorization": authorization}).status_code == 401
+    )
+
+
+def test_what_is_wrong_at_the_end_would_show(site: Sandbox) -> None:
+    assert check_ledger(site.stores.ledger, site.state / "ledger").sound
