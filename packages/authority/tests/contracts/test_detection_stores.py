@@ -163,6 +163,16 @@ def test_alarms_are_numbered_in_order_and_a_known_id_is_not_told_again(stores: S
     assert stores[1].page(numbers[-1], 10) == []
 
 
+def test_what_follows_a_batch_stops_before_the_first_unjudged_one(stores: Stores) -> None:
+    numbers = [stores[0].add(150.0, [("mail", report(observation(n)))]).batch for n in range(4)]
+    stores[0].mark_judged([numbers[0], numbers[1], numbers[3]])
+    assert [number for number, _ in stores[0].after(0, 10)] == numbers[:2]
+    assert [number for number, _ in stores[0].after(0, 1)] == numbers[:1]
+    assert stores[0].after(numbers[0], 10)[0][1] == stores[0].batch(numbers[1])
+    stores[0].mark_judged([numbers[2]])
+    assert [number for number, _ in stores[0].after(numbers[1], 10)] == numbers[2:]
+
+
 def test_each_reader_of_the_feed_has_its_own_cursor(stores: Stores) -> None:
     assert stores[2].cursor("siem") == 0
     stores[2].move("siem", 7)

@@ -16,7 +16,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sealwright.detection.catalogue.expressions import EXPRESSIONS
+from sealwright.detection.catalogue.expressions import EXPRESSIONS, NEEDS
 from sealwright.detection.catalogue.model import FINDING, TABLES, Params, Row
 from sealwright.detection.catalogue.tables import Tables
 
@@ -68,6 +68,11 @@ class DuckEngine:
         """The lake as it is now."""
         with _renamed_calls():
             return Tables(**{name: self._table(name) for name in TABLES})
+
+    def runnable(self) -> list[str]:
+        """Codes of the detections whose evidence is there; the others would call everything suspicious."""
+        absent = {name for name in TABLES if not any((self.lake / name).glob("*.parquet"))}
+        return [code for code in EXPRESSIONS if not NEEDS.get(code, frozenset()) & absent]
 
     def close(self) -> None:
         """Let go of memory and files."""

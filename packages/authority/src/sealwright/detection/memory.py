@@ -108,6 +108,16 @@ class MemoryObservationStore:
         self._require_up()
         return list(self._batches.get(number, (0.0, []))[1])
 
+    def after(self, batch: int, limit: int) -> list[tuple[int, list[Seen]]]:
+        """See the port."""
+        self._require_up()
+        found: list[tuple[int, list[Seen]]] = []
+        for number in sorted(number for number in self._batches if number > batch):
+            if number not in self._judged or len(found) >= limit:
+                break
+            found.append((number, self.batch(number)))
+        return found
+
     def unjudged(self) -> list[tuple[int, float]]:
         """See the port."""
         self._require_up()

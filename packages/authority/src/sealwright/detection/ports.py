@@ -67,6 +67,14 @@ class ObservationStore(Protocol):
         """What a batch keeps, in the order in which it arrived."""
         ...
 
+    def after(self, batch: int, limit: int) -> list[tuple[int, list[Seen]]]:
+        """Up to `limit` judged batches with a number above `batch`, oldest first.
+
+        Stops before a batch that is not judged yet, so that a reader that remembers the last number misses
+        none.
+        """
+        ...
+
     def unjudged(self) -> list[tuple[int, float]]:
         """Numbers and times of receipt (unix seconds) of the batches that are not judged, oldest first."""
         ...

@@ -6,6 +6,7 @@ ledger's group commit nor it for them; any engine will do. Never decides what an
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,7 +54,7 @@ ALARM_LOCK = 0x5EA1A1A2
 
 tables = MetaData()
 
-batch = Table(
+batch_table = Table(
     "observation_batch",
     tables,
     Column("number", Integer, primary_key=True),
@@ -145,7 +146,7 @@ class SqlObservationStore:
         """See the port."""
         with _transaction(self._engine) as connection:
             number = connection.execute(
-                insert(batch).values(received_at=received_at, judged=False)
+                insert(batch_table).values(received_at=received_at, judged=False)
             ).inserted_primary_key
             kept = _unseen(connection, received_at, reports, int(number[0]) if number else 0)
             if kept.new:
@@ -157,20 +158,33 @@ class SqlObservationStore:
     def batch(self, number: int) -> list[Seen]:
         """See the port."""
         query = (
-            select(observation, batch.c.received_at)
-            .join(batch, batch.c.number == observation.c.batch)
+            select(observation, batch_table.c.received_at)
+            .join(batch_table, batch_table.c.number == observation.c.batch)
             .where(observation.c.batch == number)
             .order_by(observation.c.row)
         )
         with _transaction(self._reader) as connection:
             return [_seen(row) for row in connection.execute(query).mappings()]
 
+    def after(self, batch: int, limit: int) -> list[tuple[int, list[Seen]]]:
+        """See the port."""
+        query = (
+            select(batch_table.c.number, batch_table.c.judged)
+            .where(batch_table.c.number > batch)
+            .order_by(batch_table.c.number)
+            .limit(limit)
+        )
+        with _transaction(self._reader) as connection:
+            rows = connection.execute(query).all()
+        judged = itertools.takewhile(lambda row: row.judged, rows)
+        return [(row.number, self.batch(row.number)) for row in judged]
+
     def unjudged(self) -> list[tuple[int, float]]:
         """See the port."""
         query = (
-            select(batch.c.number, batch.c.received_at)
-            .where(batch.c.judged.is_(False))
-            .order_by(batch.c.number)
+            select(batch_table.c.number, batch_table.c.received_at)
+            .where(batch_table.c.judged.is_(False))
+            .order_by(batch_table.c.number)
         )
         with _transaction(self._reader) as connection:
             return [(row.number, row.received_at) for row in connection.execute(query)]
@@ -178,7 +192,9 @@ class SqlObservationStore:
     def mark_judged(self, numbers: Collection[int]) -> None:
         """See the port."""
         with _transaction(self._engine) as connection:
-            connection.execute(update(batch).where(batch.c.number.in_(sorted(numbers))).values(judged=True))
+            connection.execute(
+                update(batch_table).where(batch_table.c.number.in_(sorted(numbers))).values(judged=True)
+            )
 
     def validators(self) -> list[ValidatorStatus]:
         """See the port."""
@@ -195,11 +211,11 @@ class SqlObservationStore:
 
     def prune(self, before: float) -> int:
         """See the port."""
-        old = (batch.c.judged.is_(True)) & (batch.c.received_at < before)
+        old = (batch_table.c.judged.is_(True)) & (batch_table.c.received_at < before)
         with _transaction(self._engine) as connection:
-            numbers = select(batch.c.number).where(old).scalar_subquery()
+            numbers = select(batch_table.c.number).where(old).scalar_subquery()
             gone = connection.execute(delete(observation).where(observation.c.batch.in_(numbers))).rowcount
-            connection.execute(delete(batch).where(old))
+            connection.execute(delete(batch_table).where(old))
             connection.execute(delete(validator).where(validator.c.heard_at < before))
         return gone
 

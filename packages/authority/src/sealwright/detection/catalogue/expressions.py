@@ -12,6 +12,17 @@ from sealwright.detection.catalogue.tables import Tables
 
 Expression = Callable[[Tables, Params], ir.Table]
 
+NEEDS: Mapping[str, frozenset[str]] = {
+    "never_issued": frozenset({"issued"}),
+    "dormant_key": frozenset({"issued"}),
+    "signer_count_mismatch": frozenset({"issued"}),
+    "unknown_key": frozenset({"keys"}),
+    "issued_without_grant": frozenset({"grants"}),
+    "client_disabled": frozenset({"clients"}),
+    "scope_beyond_policy": frozenset({"clients"}),
+}
+"""Tables without which a detection would find everything suspicious; without them it is not run."""
+
 EXPRESSIONS: Mapping[str, Expression] = {
     expression.__name__: expression
     for expression in (
