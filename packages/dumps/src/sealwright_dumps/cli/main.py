@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from sealwright_dumps import __version__
-from sealwright_dumps.cli import exits, gate, redact, scan, verify
+from sealwright_dumps.cli import corpus, exits, gate, redact, scan, sweep, verify
 from sealwright_dumps.errors import DumpsError, Misconfigured, Unavailable
 
 
@@ -24,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     top.add_argument("--verbose", action="store_true", help="say the private detail of an error")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
-    for room in (scan, redact, gate, verify):
+    for room in (scan, redact, gate, verify, sweep, corpus):
         room.add(commands)
     return top
 

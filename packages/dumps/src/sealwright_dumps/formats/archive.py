@@ -10,6 +10,7 @@ from __future__ import annotations
 import bz2
 import io
 import lzma
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -47,6 +48,8 @@ MAGIC: tuple[tuple[int, bytes, Format], ...] = (
 )
 COMPRESSED = frozenset({Format.GZIP, Format.XZ, Format.BZIP2, Format.ZSTD, Format.LZ4})
 _ERRORS = (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError)
+# the standard library's archive readers meet hostile headers with any of these
+_ZIP_ERRORS = (*_ERRORS, zipfile.BadZipFile, RuntimeError, IndexError, KeyError, OverflowError, struct.error)
 
 
 @dataclass(slots=True)
@@ -189,7 +192,7 @@ def tar_members(factory: Factory) -> Iterator[Member]:
                 raise Refused("too-many-members", "more members than any real archive")
             if entry.isreg():
                 yield Member(printable(entry.name), _tar_member(factory, archive, entry, place))
-    except (tarfile.TarError, EOFError, OSError, ValueError, OverflowError) as error:
+    except (tarfile.TarError, *_ZIP_ERRORS) as error:
         raise Malformed("damaged tar") from error
 
 
@@ -222,7 +225,7 @@ def _copy(file: Any) -> Iterator[bytes]:
             if not piece:
                 return
             yield piece
-    except (*_ERRORS, tarfile.TarError, zipfile.BadZipFile, RuntimeError) as error:
+    except (tarfile.TarError, *_ZIP_ERRORS) as error:
         raise Malformed("damaged archive member") from error
 
 
@@ -231,19 +234,12 @@ def zip_members(file: Any, budget: Budget) -> Iterator[Member]:
     try:
         archive = zipfile.ZipFile(file)
         entries = archive.infolist()
-    except (
-        zipfile.BadZipFile,
-        OSError,
-        ValueError,
-        EOFError,
-        OverflowError,
-        RuntimeError,
-    ) as error:
+    except _ZIP_ERRORS as error:
         raise Malformed("damaged zip") from error
     if len(entries) > MOST_MEMBERS:
         raise Refused("too-many-members", "more members than any real archive")
     for entry in entries:
-        if not entry.is_dir():
+        if not entry.filename.endswith("/"):
             yield Member(printable(entry.filename), _zip_member(archive, entry, budget))
 
 
@@ -251,7 +247,7 @@ def _zip_member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, budget: Budget
     def pieces() -> Iterator[bytes]:
         try:
             file = archive.open(entry)
-        except (zipfile.BadZipFile, RuntimeError, OSError, ValueError) as error:
+        except _ZIP_ERRORS as error:
             raise Malformed("zip member cannot be opened (encrypted or of an unknown method)") from error
         for piece in _copy(file):
             budget.spend(len(piece))

@@ -8,7 +8,7 @@ callers.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from sealwright_dumps.errors import Malformed
@@ -176,25 +176,35 @@ def _walk(raw: bytes, base: int, order: str, found: list[Note]) -> None:
         at = body + (size + 3 & ~3)
 
 
+def _segment(header: ProgramHeader, place: int, size: int, result: Layout) -> Iterator[Segment]:
+    """A program header's memory, cut to what the file has."""
+    if not header.file_size or header.kind not in (PT_LOAD, PT_NOTE):
+        return
+    if header.kind == PT_LOAD and header.address + header.file_size > 1 << 8 * result.word:
+        result.reasons.append("a segment that runs over the end of the address space")
+        return
+    available = max(0, min(header.file_size, size - header.offset))
+    result.truncated |= available < header.file_size
+    if available and header.kind == PT_LOAD:
+        rights = "".join(sign for bit, sign in ((4, "r"), (2, "w"), (1, "x")) if header.flags & bit)
+        name = f"load {place} {rights or '-'} 0x{header.address:x}"
+        yield Segment(header.offset, available, header.address, name)
+
+
 def layout(read: Read, size: int) -> Layout:
     """The layout of a core or of another ELF file, with a reason for each thing that is not as it
     should be.
     """
-    if not is_core(read(0, 64)):
+    head = read(0, 64)
+    if len(head) < 20:
+        raise Malformed("ELF header cut off")
+    if not is_core(head):
         return Layout(Format.ELF)
     core = parse(read, size)
     result = Layout(Format.ELF_CORE, big_endian=core.big_endian, word=core.word)
-    segments: list[Segment] = []
-    for place, header in enumerate(core.headers):
-        if not header.file_size or header.kind not in (PT_LOAD, PT_NOTE):
-            continue
-        available = max(0, min(header.file_size, size - header.offset))
-        if available < header.file_size:
-            result.truncated = True
-        if available and header.kind == PT_LOAD:
-            rights = "".join(sign for bit, sign in ((4, "r"), (2, "w"), (1, "x")) if header.flags & bit)
-            name = f"load {place} {rights or '-'} 0x{header.address:x}"
-            segments.append(Segment(header.offset, available, header.address, name))
+    segments = [
+        segment for place, h in enumerate(core.headers) for segment in _segment(h, place, size, result)
+    ]
     try:
         segments += [
             Segment(note.offset, note.size, 0, f"note {note.label} thread {note.thread}")

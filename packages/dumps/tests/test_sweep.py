@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sealwright_dumps.cli.main import main
+from sealwright_dumps.corpus.keys import Keys, pkcs8, traditional
+from sealwright_dumps.sweep import allow
+
+
+def sweep(*arguments: str) -> int:
+    return main(["sweep", "--workers=1", "--quiet", *arguments])
+
+
+def allow_file(folder: Path, **fields: Any) -> str:
+    entry = {
+        "kind": "pem",
+        "path": "*/fixtures/*",
+        "reason": "made for tests",
+        "expires": "2999-01-01",
+    } | fields
+    file = folder / "allow.json"
+    file.write_text(json.dumps({"format": allow.FORMAT, "entries": [entry]}))
+    return str(file)
+
+
+@pytest.fixture
+def tree(tmp_path: Path, keys: Keys) -> Path:
+    folder = tmp_path / "tree" / "fixtures"
+    folder.mkdir(parents=True)
+    (folder / "key.pem").write_bytes(pkcs8(keys.ec, pem=True))
+    (tmp_path / "tree" / "readme").write_text("nothing here")
+    return tmp_path / "tree"
+
+
+def test_a_credential_in_a_tree_fails_the_check(tree: Path) -> None:
+    assert sweep(str(tree)) == 1
+    (tree / "fixtures" / "key.pem").unlink()
+    assert sweep(str(tree)) == 0
+
+
+def test_an_allowed_finding_passes_until_its_end(tree: Path, tmp_path: Path) -> None:
+    assert sweep(f"--allow={allow_file(tmp_path)}", str(tree)) == 0
+    assert sweep(f"--allow={allow_file(tmp_path, expires='2020-01-01')}", str(tree)) == 1
+
+
+def test_an_expired_entry_is_named(tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sweep(f"--allow={allow_file(tmp_path, expires='2020-01-01')}", str(tree))
+    assert "expired 2020-01-01" in capsys.readouterr().err
+
+
+def test_an_entry_for_a_key_covers_that_key_only(tree: Path, tmp_path: Path, keys: Keys) -> None:
+    import hashlib
+
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    spki = keys.ec.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    key_id = "spki-sha256:" + hashlib.sha256(spki).hexdigest()
+    listed = allow_file(tmp_path, kind="*", path="", key_id=key_id)
+    assert sweep(f"--allow={listed}", str(tree)) == 0
+    (tree / "other.pem").write_bytes(traditional(keys.rsa, pem=True))
+    assert sweep(f"--allow={listed}", str(tree)) == 1
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"reason": ""},
+        {"expires": "soon"},
+        {"kind": "*", "path": "x/*"},
+        {"kind": "pem", "path": "*"},
+        {"kind": "pem", "path": ""},
+    ],
+)
+def test_an_entry_without_reason_or_end_or_that_covers_everything_is_refused(
+    tree: Path, tmp_path: Path, fields: dict[str, str]
+) -> None:
+    assert sweep(f"--allow={allow_file(tmp_path, **fields)}", str(tree)) == 2
+
+
+def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
+    assert sweep(str(tmp_path / "absent")) == 3
+
+
+def test_paths_or_staged_but_not_both(tmp_path: Path) -> None:
+    assert sweep() == 2
+    assert sweep("--staged", str(tmp_path)) == 2
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed")
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    for name in ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE"):
+        monkeypatch.delenv(name, raising=False)
+    subprocess.run(["git", "init", "-q"], check=True)
+    return folder
+
+
+def test_the_staged_content_counts_not_the_file_that_lies_there(repository: Path, keys: Keys) -> None:
+    file = repository / "a file\nwith a break"
+    file.write_bytes(pkcs8(keys.ec, pem=True))
+    assert sweep("--staged") == 0
+    subprocess.run(["git", "add", "--all"], check=True)
+    file.write_text("clean again")
+    assert sweep("--staged") == 1
+    subprocess.run(["git", "add", "--all"], check=True)
+    assert sweep("--staged") == 0
+
+
+def test_outside_a_repository_staged_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert sweep("--staged") == 5
