@@ -89,7 +89,9 @@ def test_what_no_honest_run_tries_kills(start: Start, tmp_path: Path, attempt: s
 
 def test_every_measure_is_on_or_says_why_not(start: Start) -> None:
     measures = asyncio.run(isolation_of(start()))
-    assert list(measures) == [take.__name__[1:] for take in isolation._MEASURES]
+    assert list(measures) == [
+        take.__name__.strip("_") for take in (*isolation.BEFORE_KEYS, *isolation.WITH_KEYS)
+    ]
     assert all(reason for _, reason in measures.values())
     assert {state for state, _ in measures.values()} <= {"on", "impossible"}
     sure = {"own_session", "dies_with_parent", "isolated_interpreter", "no_core", "empty_core"}

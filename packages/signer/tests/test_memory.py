@@ -1,7 +1,8 @@
 """A private half that was destroyed is gone: root reads all memory of the process and finds no form of it.
 
 The test learns the secret the way a thief would, from the live process and the public key alone, so that it
-leaves no copy behind itself and proves each time that its search can find the key while it is there.
+leaves no copy behind itself and proves each time that its search can find the key while it is there. For that
+it runs a signer without secret memory, in which nobody could search.
 """
 
 import asyncio
@@ -19,8 +20,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from sealwright_signer import clock, jws
-from sealwright_signer.client import Connection, launch
+from sealwright_signer.client import Connection, Process, command, launch
 
+READABLE = """import sys
+i = sys.argv.index("--listen-fd")
+sys.path += sys.argv[1:i]
+from sealwright_signer import __main__, isolation
+isolation.BEFORE_KEYS = isolation.BEFORE_KEYS[:2]
+sys.exit(__main__.main(sys.argv[i:]))"""
 pytestmark = [
     pytest.mark.enable_socket,
     pytest.mark.root,
@@ -98,6 +105,11 @@ def found(memory: bytes, secrets: list[bytes]) -> int:
     return sum(memory.count(half) for half in halves)
 
 
+def launched(policy: dict[str, Any], folder: Path) -> Process:
+    program = [*command()[:4], READABLE, *command()[5:]]
+    return launch(policy, folder / "run" / "signer", log=sys.stderr.fileno(), program=program)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("alg", SECRETS)
 @pytest.mark.parametrize("end", ["destroyed", "superseded", "window_over"])
@@ -105,7 +117,7 @@ def test_nothing_of_a_private_half_is_left_when_it_has_ended(
     policy: dict[str, Any], tmp_path: Path, alg: str, end: str
 ) -> None:
     policy["rollover_lead"] = 0
-    process = launch(policy, tmp_path / "run" / "signer", log=sys.stderr.fileno())
+    process = launched(policy, tmp_path)
 
     async def main() -> None:
         connection = await Connection.open(process.socket_path)

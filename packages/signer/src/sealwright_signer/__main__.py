@@ -65,8 +65,9 @@ def main(
         return EX_CONFIG
     listener = socket.socket(fileno=options.listen_fd)
     launcher, _, _ = struct.unpack("3i", listener.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    measures = isolation.take(isolation.BEFORE_KEYS)
     _rehearse(policy)
-    measures = isolation.seal()
+    measures += isolation.take(isolation.WITH_KEYS)
     if launcher not in (os.getppid(), 0):  # 0: it is in a process namespace that we cannot see into
         return EX_ORPHAN
     Server(listener, Signer(policy, keys, wall, measures)).run()

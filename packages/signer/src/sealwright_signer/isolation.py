@@ -1,4 +1,4 @@
-"""Shuts the process in: after `seal` it can compute, and talk on descriptors that it has, and nothing else.
+"""Shuts the process in: in the end it can compute, and talk on descriptors that it has, and nothing else.
 
 Every measure is tried out after it was taken. May never report one as on because a call returned zero.
 """
@@ -16,7 +16,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-_libc = ctypes.CDLL(None, use_errno=True)
+from sealwright_signer.guardian import no_debugger
+from sealwright_signer.kernel import checked, libc, prctl
+from sealwright_signer.secretmem import secret_memory
+
 # Name, number on x86-64, number on aarch64 (-1: not there). Whatever is not listed fails with EPERM.
 _ALLOWED = """read 0 63, write 1 64, close 3 57, shutdown 48 210, sendto 44 206, recvfrom 45 207,
 accept4 288 242, getsockname 51 204, epoll_create1 291 20, epoll_ctl 233 21, epoll_wait 232 -1,
@@ -36,16 +39,6 @@ _LIMITED = (  # call, offset of an argument in struct seccomp_data, test that fa
 )
 # Sizes of struct landlock_ruleset_attr and numbers of file rights, by version of the interface.
 _LANDLOCK = {1: (8, 13), 2: (8, 14), 3: (8, 15), 4: (16, 15), 5: (16, 16)}
-
-
-def _checked(result: int) -> int:
-    if result < 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-    return result
-
-
-def _prctl(option: int, value: object = 0, further: object = 0) -> int:
-    return _checked(_libc.prctl(option, value, further, 0, 0))
 
 
 def _fails(attempt: Callable[[], object]) -> bool:
@@ -88,8 +81,8 @@ def _own_session() -> tuple[bool, str]:
 
 
 def _dies_with_parent() -> tuple[bool, str]:
-    _prctl(1, signal.SIGKILL)
-    _prctl(2, ctypes.byref(told := ctypes.c_int()))
+    prctl(1, signal.SIGKILL)
+    prctl(2, ctypes.byref(told := ctypes.c_int()))
     return told.value == signal.SIGKILL, "SIGKILL when the thread that started this process ends"
 
 
@@ -110,22 +103,22 @@ def _empty_core() -> tuple[bool, str]:
 
 
 def _locked_memory() -> tuple[bool, str]:
-    _checked(_libc.mlockall(3))
+    checked(libc.mlockall(7))  # what is there and what will be, each page once it is touched
     locked = re.search(r"VmLck:\s+([1-9].*)", Path("/proc/self/status").read_text())
     return bool(locked), locked.group(1) if locked else "nothing is locked"
 
 
 def _no_new_privileges() -> tuple[bool, str]:
-    _prctl(38, 1)
-    return _prctl(39) == 1, "no set-user-id program has an effect"
+    prctl(38, 1)
+    return prctl(39) == 1, "no set-user-id program has an effect"
 
 
 def _landlock() -> tuple[bool, str]:
-    version = _checked(_libc.syscall(444, None, 0, 1))
+    version = checked(libc.syscall(444, None, 0, 1))
     size, rights = _LANDLOCK.get(version, (24, 16))
     rules = struct.pack("QQQ", (1 << rights) - 1, 3, 3)[:size]  # files, TCP, abstract sockets and signals
-    ruleset = _checked(_libc.syscall(444, rules, size, 0))
-    _checked(_libc.syscall(446, ruleset, 0))
+    ruleset = checked(libc.syscall(444, rules, size, 0))
+    checked(libc.syscall(446, ruleset, 0))
     os.close(ruleset)
     return _fails(
         lambda: os.open("/", os.O_RDONLY)
@@ -133,8 +126,8 @@ def _landlock() -> tuple[bool, str]:
 
 
 def _not_dumpable() -> tuple[bool, str]:
-    _prctl(4, 0)
-    return _prctl(3) == 0, "no core by any route, no debugger of the same user"
+    prctl(4, 0)
+    return prctl(3) == 0, "no core by any route, no debugger of the same user"
 
 
 def _seccomp() -> tuple[bool, str]:
@@ -142,7 +135,7 @@ def _seccomp() -> tuple[bool, str]:
         raise OSError(0, f"no table of system calls for {platform.machine()}")
     program = _program(platform.machine())
     buffer = ctypes.create_string_buffer(program, len(program))
-    _prctl(22, 2, struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(buffer)))
+    prctl(22, 2, struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(buffer)))
     tried = (
         lambda: os.open("/", os.O_RDONLY),
         lambda: socket.socket(socket.AF_UNIX),
@@ -152,18 +145,20 @@ def _seccomp() -> tuple[bool, str]:
     return all(map(_fails, tried)), f"{len(program) // 8} instructions; open, socket, fork, kill fail"
 
 
-_MEASURES = [_own_session, _dies_with_parent, _isolated_interpreter, _no_core, _empty_core, _locked_memory]
-_MEASURES += [_no_new_privileges, _landlock, _not_dumpable, _seccomp]
+Measure = Callable[[], tuple[bool, str]]
+BEFORE_KEYS: tuple[Measure, ...] = (_own_session, _dies_with_parent, no_debugger, secret_memory)
+WITH_KEYS: tuple[Measure, ...] = (_isolated_interpreter, _no_core, _empty_core, _locked_memory)
+WITH_KEYS += (_no_new_privileges, _landlock, _not_dumpable, _seccomp)
 
 
-def seal() -> list[dict[str, str]]:
+def take(measures: tuple[Measure, ...]) -> list[dict[str, str]]:
     """Take every measure that the host allows; each is on, off (no effect seen) or impossible here."""
     report = []
-    for take in _MEASURES:
+    for measure in measures:
         try:
-            works, reason = take()
+            works, reason = measure()
             state = "on" if works else "off"
         except OSError as error:
             state, reason = "impossible", error.strerror or str(error)
-        report.append({"measure": take.__name__[1:], "state": state, "reason": reason})
+        report.append({"measure": measure.__name__.strip("_"), "state": state, "reason": reason})
     return report
