@@ -16,9 +16,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 import sealwright_signer.__main__ as program
 from sealwright.drills.clockwork import SandboxClock
-from sealwright_signer import jws
+from sealwright_signer import isolation, jws
 from sealwright_signer import signer as operations
 
+READABLE = tuple(m for m in isolation.BEFORE_KEYS if m.__name__ not in ("secret_memory", "no_debugger"))
 SPARED = 2
 """The first keys are not handed out: the drill looks for one of them in memory."""
 
@@ -83,6 +84,7 @@ def main() -> int:
     clock = SandboxClock(Path(clock_file))
     leak = Path(leak_file).open("ab")  # noqa: SIM115 - open for as long as the process lives
     vars(program)["wall"] = clock.now
+    vars(isolation)["BEFORE_KEYS"] = READABLE  # so that the drill can show that its search works
     if "signer-policy" in flaws:
         _without_policy()
 
