@@ -1,4 +1,4 @@
-"""The program `sealwright-validate`: explain a token, check a token.
+"""The program `sealwright-validate`: explain a token, check a token, answer proxies.
 
 May never print a signature or a whole token, and takes tokens from standard input so that they need not stand
 in a process list.
@@ -7,6 +7,7 @@ in a process list.
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from sealwright_validate.errors import Misconfigured, Refused
@@ -43,6 +44,11 @@ def _parser() -> argparse.ArgumentParser:
     check.set_defaults(run=_check)
     for command in (explain, check):
         _add_token_options(command)
+    serve = commands.add_parser(
+        "serve", help="answer NGINX auth_request, Envoy ext_authz or Traefik ForwardAuth"
+    )
+    serve.add_argument("config", help="a TOML file; docs/sidecar.md describes it")
+    serve.set_defaults(run=_serve)
     return parser
 
 
@@ -95,6 +101,13 @@ def _check(options: argparse.Namespace) -> int:
         validator.close()
     sys.stdout.write(f"accepted: {verified.realm} key {verified.kid} digest {verified.digest}\n")
     return 0
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from sealwright_validate.sidecar.serve import run
+    from sealwright_validate.sidecar.settings import settings_from_file
+
+    return run(settings_from_file(Path(options.config)))
 
 
 def _explain(options: argparse.Namespace) -> int:
