@@ -1,16 +1,21 @@
 from __future__ import annotations
 
 import os
+import zlib
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sealwright_dumps.corpus import build, mldsa
-from sealwright_dumps.corpus.keys import Keys
+from sealwright_dumps.corpus.build import Site
+from sealwright_dumps.corpus.keys import Keys, pkcs8
 from sealwright_dumps.detectors import aes, words
 from sealwright_dumps.detectors.memory import Memory
 from sealwright_dumps.detectors.words import Kind, StdlibWords
+from sealwright_dumps.run import Run
+from sealwright_dumps.scanner import Settings
 
 numpy = pytest.importorskip("numpy", reason="the engines are compared when the extra `fast` is installed")
 
@@ -78,3 +83,37 @@ def test_the_schedule_of_fips_197_is_made() -> None:
 def test_small_regular_numbers_are_no_lattice_key(filler: bytes) -> None:
     data = (filler * 4000)[:16000]
     assert Memory().search(data, 0, len(data), (0,)).hits == []
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.tuples(st.booleans(), st.integers(1, 12)), min_size=1, max_size=30),
+    st.integers(0, 7),
+    st.sampled_from([32, 64]),
+)
+def test_both_engines_give_the_same_islands(runs: list[tuple[bool, int]], shift: int, least: int) -> None:
+    words_of = {True: (1 << 63) + 5, False: 0x7F0000001000}
+    data = bytes(shift) + b"".join(words_of[large].to_bytes(8, "little") * count for large, count in runs)
+    expected = list(StdlibWords().islands(data, shift, least))
+    assert list(words.NumpyWords().islands(data, shift, least)) == expected
+
+
+def test_a_prime_anchored_by_nothing_is_found_when_asked_exhaustively(tmp_path: Path, site: Site) -> None:
+    _, public_keys = site.write_knowledge(tmp_path)
+    prime = site.keys.rsa.private_numbers().q.to_bytes(128, "little")
+    file = tmp_path / "dump"
+    file.write_bytes(bytes(4104) + (0x7F0012340000).to_bytes(8, "little") * 3 + prime + bytes(4100))
+    for exhaustive in (False, True):
+        asked = Settings(workers=1, public_keys=public_keys, exhaustive=exhaustive)
+        kinds = {finding.kind for _, finding in Run(asked).scan([str(file)]).findings}
+        assert ("rsa-p" in kinds or "rsa-q" in kinds) is exhaustive
+
+
+def test_a_key_in_a_bare_zlib_stream_is_found_when_asked_exhaustively(tmp_path: Path, keys: Keys) -> None:
+    file = tmp_path / "dump"
+    text = os.urandom(500).hex().encode() + pkcs8(keys.rsa, pem=True)
+    file.write_bytes(bytes(100) + zlib.compress(text) + bytes(100))
+    assert [
+        len(Run(Settings(workers=1, exhaustive=exhaustive)).scan([str(file)]).findings)
+        for exhaustive in (False, True)
+    ] == [0, 1]

@@ -98,6 +98,8 @@ class Examiner:
         """
         account = Account(sum(end - start for start, end in access.extents), reasons=list(layout.reasons))
         account.sparse = access.size - account.read
+        results = list(results)
+        account.reasons += _overflow(results)
         hits, clues = _collect(results)
         self._conclude(access, layout, hits, clues, account, ())
         self._members(access, layout, account, (), Budget(self.scanner.settings.largest_expansion), 0)
@@ -122,6 +124,7 @@ class Examiner:
         shifts = layout.shifts()
         results = [self.scanner.window(w, shifts, compressed=compressed) for w in access.windows()]
         account.read += access.total
+        account.reasons += (_within(container, reason) for reason in _overflow(results))
         hits, clues = _collect(results)
         self._conclude(access, layout, hits, clues, account, container)
         self._members(access, layout, account, container, budget, depth)
@@ -222,6 +225,11 @@ def _collect(results: Iterable[WindowResult]) -> tuple[list[Hit], list[Clue]]:
         hits.extend(result.hits)
         clues.extend(result.clues)
     return hits, clues
+
+
+def _overflow(results: Iterable[WindowResult]) -> list[str]:
+    many = any(result.overflow for result in results)
+    return ["clue-limit: more possible keys in one window than are followed"] if many else []
 
 
 def _in_view(hits: Iterable[Hit], view: View) -> list[Hit]:

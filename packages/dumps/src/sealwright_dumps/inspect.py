@@ -145,12 +145,10 @@ def credential_lookouts() -> list[Lookout]:
     return lookouts
 
 
-def compression_lookouts() -> list[Lookout]:
-    """Compressed streams inside other data."""
-    return [
-        Lookout(literal, _compressed(name, shift, maker))
-        for name, literal, shift, maker in compressed.STREAMS
-    ]
+def compression_lookouts(*, exhaustive: bool = False) -> list[Lookout]:
+    """Compressed streams inside other data; bare zlib streams, whose header is short, when exhaustive."""
+    streams = (*compressed.STREAMS, *(compressed.ZLIB_STREAMS if exhaustive else ()))
+    return [Lookout(literal, _compressed(name, shift, maker)) for name, literal, shift, maker in streams]
 
 
 def coefficient_lookouts() -> list[Lookout]:

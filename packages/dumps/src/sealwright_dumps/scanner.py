@@ -57,11 +57,13 @@ class Scanner:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.known = public.load(Path(path) for path in settings.public_keys)
-        self.memory = Memory(settings.engine)
+        self.memory = Memory(settings.engine, tuple(self.known.moduli) if settings.exhaustive else ())
         common = [*structure_lookouts(), *coefficient_lookouts(), *own_lookouts(settings.fingerprints)]
         if settings.credentials:
             common += credential_lookouts()
-        self._full = Inspector([*common, *compression_lookouts()], settings.engine)
+        self._full = Inspector(
+            [*common, *compression_lookouts(exhaustive=settings.exhaustive)], settings.engine
+        )
         self._flat: Inspector | None = None
         self._common: list[Lookout] = common
         self.engine = self._full.engine
@@ -92,6 +94,8 @@ class Scanner:
         hits = inspector.inspect(window.data, window.low, window.high)
         if compressed:  # no words in there
             return WindowResult(tuple(_placed(hit, window.base) for hit in hits))
+        if self.settings.exhaustive:  # words at any even multiple of four, whatever the layout says
+            shifts = tuple(sorted({*shifts, 0, 4}))
         shifts = tuple((shift - window.base) % 8 for shift in shifts)
         found = self.memory.search(window.data, window.low, window.high, shifts)
         clues = tuple(replace(clue, offset=clue.offset + window.base) for clue in found.clues)

@@ -55,6 +55,17 @@ def _zstd() -> Expander:
     return expander
 
 
+def _zlib() -> Expander:
+    return zlib.decompressobj(wbits=15)
+
+
+# a zlib header is two bytes; the third starts a block of dynamic codes, whose last three bits are 100 or 101
+ZLIB_HEADERS = tuple(
+    bytes((0x78, level, high << 3 | low))
+    for level in (0x01, 0x5E, 0x9C, 0xDA)
+    for high in range(30)
+    for low in (4, 5)
+)
 STREAMS: tuple[tuple[str, bytes, int, Callable[[], Expander]], ...] = (
     ("gzip", b"\x1f\x8b\x08", 0, _gzip),
     ("bzip2", b"1AY&SY", -4, bz2.BZ2Decompressor),
@@ -62,6 +73,7 @@ STREAMS: tuple[tuple[str, bytes, int, Callable[[], Expander]], ...] = (
     ("zip", b"PK\x03\x04", 0, _deflate),
     ("zstd", b"\x28\xb5\x2f\xfd", 0, _zstd),
 )
+ZLIB_STREAMS = tuple(("zlib", header, 0, _zlib) for header in ZLIB_HEADERS)
 _ERRORS = (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError)
 
 

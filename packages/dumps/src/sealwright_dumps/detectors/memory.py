@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sealwright_dumps.detectors import aes, mldsa, words
-from sealwright_dumps.detectors.words import CHUNKS, Kind
+from sealwright_dumps.detectors.words import CHUNKS, Island, Kind, Spot
 from sealwright_dumps.model import Hit
 
 LARGEST_CLUES = 20_000  # per window of 8 MiB
@@ -38,33 +38,44 @@ class Found:
 class Memory:
     """The word-wise detectors over one engine."""
 
-    def __init__(self, engine: str = "") -> None:
+    def __init__(self, engine: str = "", moduli: tuple[int, ...] = ()) -> None:
         self._words = words.build(engine)
+        self._moduli: dict[int, list[int]] = {}
+        for modulus in moduli:
+            self._moduli.setdefault(modulus.bit_length() // 128 * 8, []).append(modulus)
         self.engine = self._words.name
 
     def search(self, data: bytes, low: int, high: int, shifts: tuple[int, ...]) -> Found:
         """Hits and clues whose anchors stand in [low, high). `shifts`: where words start, modulo eight."""
         found = Found([], [])
-        covered = {Kind.PACKED4: -1, Kind.PACKED2: -1}
         for shift in shifts:
-            for kind, at, parameter in self._words.spots(data, shift):
-                if not low <= at < high:
-                    continue
-                if kind is Kind.BIGNUM:
-                    _bignum(data, at, found)
-                elif kind is Kind.CHUNK:
-                    _chunk(data, at, parameter, found)
-                elif kind is Kind.AES:
-                    _take(aes.schedule(data, at, parameter), found)
-                elif at >= covered[kind]:
-                    confirm = mldsa.packed4 if kind is Kind.PACKED4 else mldsa.packed2
-                    hit = confirm(data, at)
-                    _take(hit, found)
-                    covered[kind] = hit.end if hit else at
+            covered = {Kind.PACKED4: -1, Kind.PACKED2: -1}
+            for spot in self._words.spots(data, shift):
+                if low <= spot[1] < high:
+                    _judge(data, spot, found, covered)
+            for size, moduli in self._moduli.items():
+                islands = list(self._words.islands(data, shift, size))
+                for modulus in moduli:
+                    _divisors(data, (low, high), size, modulus, islands, found)
         if len(found.clues) > LARGEST_CLUES:
             found.overflow = True
             del found.clues[LARGEST_CLUES:]
         return found
+
+
+def _judge(data: bytes, spot: Spot, found: Found, covered: dict[Kind, int]) -> None:
+    """One spot: a hit, a clue, or nothing. `covered`: how far lattice keys are known already."""
+    kind, at, parameter = spot
+    if kind is Kind.BIGNUM:
+        _bignum(data, at, found)
+    elif kind is Kind.CHUNK:
+        _chunk(data, at, parameter, found)
+    elif kind is Kind.AES:
+        _take(aes.schedule(data, at, parameter), found)
+    elif at >= covered[kind]:
+        hit = mldsa.packed4(data, at) if kind is Kind.PACKED4 else mldsa.packed2(data, at)
+        _take(hit, found)
+        covered[kind] = hit.end if hit else at
 
 
 def _take(hit: Hit | None, found: Found) -> None:
@@ -91,3 +102,15 @@ def _chunk(data: bytes, at: int, header: int, found: Found) -> None:
             found.clues.append(Clue("prime", at, size))
     else:
         found.clues.append(Clue("scalar", at, size))
+
+
+def _divisors(
+    data: bytes, span: tuple[int, int], size: int, modulus: int, islands: list[Island], found: Found
+) -> None:
+    """Numbers of `size` bytes that divide a known modulus, wherever random words stand between ordinary
+    ones.
+    """
+    for start, end in islands:
+        for at in range(max(start, span[0]), min(end - size + 1, start + 5 * 8, span[1]), 8):
+            if data[at] & 1 and modulus % int.from_bytes(data[at : at + size], "little") == 0:
+                found.clues.append(Clue("prime", at, size))

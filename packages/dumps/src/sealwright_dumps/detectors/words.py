@@ -19,6 +19,7 @@ AES_WORDS = (4, 6, 8)
 CHUNKS = {0x31: 32, 0x41: 48, 0x51: 66, 0x91: 128, 0xD1: 192, 0x111: 256, 0x191: 384, 0x211: 512}
 TOPS = (4, 6, 8, 9, 12, 16, 24, 32, 48, 64, 96, 128)  # 64-bit limbs of scalars, primes and moduli in use
 MOST_ROOM = 0x3FF
+SLACK = 32
 HIGH3 = sum(0b100 << (3 * place) for place in range(21))
 LOW3 = sum(0b011 << (3 * place) for place in range(21))
 BITS63 = (1 << 63) - 1
@@ -35,6 +36,7 @@ class Kind(StrEnum):
     PACKED2 = "ml-dsa-eta2"
 
 
+Island = tuple[int, int]  # [start, end) of a run of words
 Spot = tuple[Kind, int, int]  # what, where, and the chunk's header or the AES key's words
 
 
@@ -45,6 +47,10 @@ class Words(Protocol):
 
     def spots(self, data: bytes, shift: int) -> Iterator[Spot]:
         """Every spot, in no particular order."""
+        ...
+
+    def islands(self, data: bytes, shift: int, least: int) -> Iterator[Island]:
+        """Runs of random-looking words, `least` bytes or up to four words longer, between ordinary words."""
         ...
 
 
@@ -77,6 +83,19 @@ class NumpyWords:
             yield from self._chunks(words, start, own)
             yield from self._aes(words.view("<u4"), start, 2 * own)
             yield from self._packed(words, start, own)
+
+    def islands(self, data: bytes, shift: int, least: int) -> Iterator[Island]:
+        """Runs of random-looking words of about `least` bytes."""
+        np = self._np
+        words = np.frombuffer(data, dtype="<u8", offset=shift, count=(len(data) - shift) // 8)
+        large = np.zeros(len(words) + 2, dtype=np.int8)
+        large[1:-1] = words >> 48 != 0
+        edges = np.flatnonzero(np.diff(large))
+        starts, ends = edges[::2], edges[1::2]
+        sizes = (ends - starts) * 8
+        good = (sizes >= least) & (sizes <= least + SLACK)
+        for start, end in zip(starts[good].tolist(), ends[good].tolist(), strict=True):
+            yield shift + 8 * start, shift + 8 * end
 
     def _bignums(self, words: Any, start: int, own: int) -> Iterator[Spot]:
         np = self._np
@@ -148,6 +167,20 @@ class StdlibWords:
             yield from self._chunks(block, start)
             yield from self._aes(block, start)
             yield from self._packed(block, start)
+
+    def islands(self, data: bytes, shift: int, least: int) -> Iterator[Island]:
+        """Runs of random-looking words of about `least` bytes."""
+        start = -1
+        count = (len(data) - shift) // 8
+        for place in range(count + 1):
+            at = shift + 8 * place
+            large = place < count and data[at + 6 : at + 8] != b"\x00\x00"
+            if large and start < 0:
+                start = at
+            elif not large and start >= 0:
+                if least <= at - start <= least + SLACK:
+                    yield start, at
+                start = -1
 
     def _bignums(self, block: bytes, start: int) -> Iterator[Spot]:
         for top in TOPS:
