@@ -20,7 +20,7 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --pyth
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env env-dev up test test-slow check lint format types imports drills bench lock clean
+.PHONY: help env env-dev up test test-slow check lint format types imports drills conformance bench lock clean
 
 help: ## list every target
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -68,6 +68,12 @@ check-leaves: env-dev ## each leaf package alone in a fresh environment: install
 
 drills: env ## run the Storm-0558 drill against a sandbox (options: make drills ARGS=--json)
 	$(BIN)/sealwright drill run storm-0558 $(ARGS)
+
+conformance: env-dev ## put some hundred named tokens to ours and to other validators; writes docs/conformance.md
+	npm ci --silent --prefix packages/validate/adapters
+	mkdir -p build
+	$(BIN)/sealwright-validate conformance --all --tolerate-others --node packages/validate/adapters \
+		--markdown docs/conformance.md --html build/conformance.html $(ARGS)
 
 bench: env-dev ## the whole benchmark table in one run
 	$(BIN)/python bench/run.py $(ARGS)

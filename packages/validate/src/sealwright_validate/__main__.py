@@ -24,7 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; the exit status is 0 for an accepted token, 1 for a refused one, 2 and 3 for no
     verdict.
     """
-    options = _parser().parse_args(argv)
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    options = _parser(whole="conformance" in arguments[:1]).parse_args(arguments)
     try:
         status: int = options.run(options)
     except Misconfigured as error:
@@ -33,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(*, whole: bool) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="sealwright-validate", description="Validates tokens, and says how."
     )
@@ -49,6 +50,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.add_argument("config", help="a TOML file; docs/sidecar.md describes it")
     serve.set_defaults(run=_serve)
+    conformance = commands.add_parser(
+        "conformance", help="put some hundred named tokens to any relying party"
+    )
+    if whole:  # the suite is imported only where it is run
+        from sealwright_validate.conformance.cli import add_options
+
+        add_options(conformance)
     return parser
 
 

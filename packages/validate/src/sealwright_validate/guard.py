@@ -77,7 +77,9 @@ class Guard:
 
     def _read(self, request: Request) -> tuple[str, Presented]:
         scheme, token = credentials(request.authorization)
-        uri = f"{self._origin}{request.path.partition('?')[0]}" if self._origin else ""
+        # A path that does not begin with a slash would run into the host of the origin.
+        rooted = self._origin is not None and request.path.startswith("/")
+        uri = f"{self._origin}{request.path.partition('?')[0]}" if rooted else ""
         return token, Presented(
             scheme=scheme,
             method=request.method,

@@ -63,9 +63,11 @@ class Served:
 class LoopbackServer:
     """A running server; `url` is where."""
 
-    def __init__(self, served: Served) -> None:
+    def __init__(self, served: Served, port: int = 0) -> None:
         self.served: Final = served
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (_Handler,), {"served": served}))
+        self._server = ThreadingHTTPServer(
+            ("127.0.0.1", port), type("Bound", (_Handler,), {"served": served})
+        )
         self._server.daemon_threads = True
         self.url: Final = f"http://127.0.0.1:{self._server.server_address[1]}"
         self._thread = Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)

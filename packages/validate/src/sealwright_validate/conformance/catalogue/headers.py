@@ -55,7 +55,7 @@ def _extensions(scene: Scene, found: Collector) -> None:
         "crit_text": ({"crit": "exp"}, Reason.CRITICAL_HEADER),
         "crit_null_member": ({"crit": [None]}, Reason.CRITICAL_HEADER),
         "crit_known_name": ({"crit": ["alg"]}, Reason.CRITICAL_HEADER),
-        "crit_b64": ({"crit": ["b64"], "b64": True}, Reason.HEADER_NOT_ALLOWED),
+        "crit_b64": ({"crit": ["b64"], "b64": False}, Reason.HEADER_NOT_ALLOWED),
     }
     for name, (members, reason) in odd.items():
         found.bad(
@@ -64,7 +64,9 @@ def _extensions(scene: Scene, found: Collector) -> None:
             scene.sign(scene.header(**members)).token,
             reason,
             Reason.CRITICAL_HEADER,
-            why="RFC 7515 §4.1.11",
+            # What a producer must not write, a recipient may refuse; what it does not understand, it must.
+            force=Force.SHOULD if name in ("crit_empty", "crit_known_name") else Force.MUST,
+            why="RFC 7515 §4.1.11; RFC 7797 §7",
         )
     soft: dict[str, dict[str, Any]] = {
         "b64_without_crit": {"b64": False},
