@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -44,3 +45,95 @@ def show(
 ) -> None:
     """Print everything that is known of a key, as JSON: windows, public key, announcement."""
     write_json(Admin.of(configured(config, state)).get(f"/admin/keys/{kid}"))
+
+
+@app.command()
+def revoke(
+    kid: Annotated[str, typer.Argument(help="The key's id.")],
+    reason: Annotated[str, typer.Option(help="Stays in manifest and ledger, for example key_compromise.")],
+    *,
+    issued_before: Annotated[
+        int | None, typer.Option(help="Tokens issued before this time (seconds since 1970) stay valid.")
+    ] = None,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Do it; without this only the plan is printed.")
+    ] = False,
+    config: ConfigFile = None,
+    state: StateDirectory = None,
+) -> None:
+    """Revoke a key: its private half is destroyed, and every connected validator hears of it at once."""
+    admin = Admin.of(configured(config, state))
+    key = admin.get(f"/admin/keys/{kid}")
+    kept = (
+        f"tokens issued before {moment(issued_before)} stay valid"
+        if issued_before
+        else "no token stays valid"
+    )
+    console().print(f"revoke the {key['state']} key {kid} of realm {key['realm']} ({reason}): {kept}")
+    if not apply:
+        console().print("nothing was changed; add --apply to do it")
+        return
+    answer = admin.post(f"/admin/keys/{kid}/revoke", {"reason": reason, "issued_before": issued_before})
+    console().print(f"revoked; manifest {answer['manifest']} says so")
+
+
+@app.command()
+def simulate(
+    *,
+    days: Annotated[float, typer.Option(min=1, max=3_650, help="Virtual days.")] = 365,
+    seed: Annotated[int, typer.Option(help="Draws the faults; the same seed, the same year.")] = 558,
+    draw: Annotated[Path | None, typer.Option(help="Write the schedule of the first days as SVG.")] = None,
+    draw_days: Annotated[float, typer.Option(help="How many days to draw.")] = 3,
+    as_json: AsJson = False,
+) -> None:
+    """Run keys, signer, store and validators through a year of faults. Exit status 0 only if the rules
+    held.
+    """
+    from sealwright.drills.simulation.picture import draw as picture
+    from sealwright.drills.simulation.run import simulate as run
+
+    outcome = run(days, seed, None if as_json else _progress())
+    if draw is not None:
+        draw.write_text(picture(outcome, draw_days), encoding="utf-8")
+    told: dict[str, Any] = {
+        "days": outcome.days,
+        "seed": seed,
+        "rotations": outcome.rotations,
+        "failures": outcome.failures,
+        "wrongly_accepted": outcome.wrongly_accepted,
+        "oldest_trusted_hours": round(outcome.oldest_trusted_hours, 2),
+        "tokens": outcome.tokens,
+        "validations": outcome.validations,
+        "attacks": outcome.attacks,
+        "unavailable": outcome.unavailable,
+        "events": dict(sorted(outcome.events.items())),
+        "details": outcome.details,
+    }
+    if as_json:
+        write_json(told)
+    else:
+        shown = table("what", "count")
+        for name, value in told.items():
+            if name not in {"events", "details"}:
+                shown.add_row(name.replace("_", " "), str(value))
+        for name, count in told["events"].items():
+            shown.add_row(f"[dim]{name}[/dim]", str(count))
+        console().print(shown)
+        for line in outcome.details:
+            console().print(f"[red]{line}[/red]")
+    raise typer.Exit(0 if outcome.held else 1)
+
+
+def _progress() -> Any:
+    from rich.progress import Progress
+
+    bar = Progress(transient=True)
+    task = bar.add_task("simulating", total=1.0)
+    bar.start()
+
+    def show(share: float) -> None:
+        bar.update(task, completed=share)
+        if share >= 1:
+            bar.stop()
+
+    return show

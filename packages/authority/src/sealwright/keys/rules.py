@@ -2,7 +2,8 @@
 
 - A key is staged so early that it is published for the whole lead before it signs.
 - Exactly one key is active per realm, algorithm and signer; activating one ends the one before.
-- A key that stops signing is verify-only until its last token has expired, plus skew; then retired.
+- A key that stops signing is verify-only until its last token has expired, plus skew (`verify_until`); then
+  retired, in the same tick: the signer lists no key beyond that moment.
 - A signer that died leaves keys that can never sign again: active become verify-only, staged are retired.
 - Where no key of a live signer is active or staged (first start, or its signer died) the new key may sign at
   once: waiting would be an outage, and validators refetch the manifest on an unknown key id.
@@ -28,6 +29,10 @@ _ORDER = {
 
 HANDOVER = 30
 """Seconds by which the successor's window overlaps its predecessor's, so that a late tick costs nothing."""
+
+EARLY = 2
+"""Seconds before `verify_until` at which a key leaves the manifest: the signer, which reads the clock a
+moment later, must never be asked to list a key that is over. The skew in `verify_until` covers it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +109,7 @@ def plan(keys: Collection[Key], policy: KeyPolicy, live: Sequence[str], now: int
         live: log ids of the incarnations that can sign now.
         now: seconds since 1970.
     """
-    actions: list[Action] = [
-        settled for key in keys if (settled := _settle(key, policy, live, now)) is not None
-    ]
+    actions: list[Action] = [settled for key in keys if (settled := _settle(key, live, now)) is not None]
     settled_kids = {action.key.kid for action in actions if isinstance(action, Settle)}
     for log_id in live:
         mine = [key for key in keys if key.log_id == log_id and key.kid not in settled_kids]
@@ -114,13 +117,13 @@ def plan(keys: Collection[Key], policy: KeyPolicy, live: Sequence[str], now: int
     return actions
 
 
-def _settle(key: Key, policy: KeyPolicy, live: Sequence[str], now: int) -> Settle | None:
+def _settle(key: Key, live: Sequence[str], now: int) -> Settle | None:
+    if key.state is not KeyState.REVOKED and now >= key.verify_until - EARLY:
+        return Settle(key, KeyState.RETIRED)
     if key.state is KeyState.STAGED and (key.log_id not in live or now >= key.use_until):
         return Settle(key, KeyState.RETIRED)
     if key.state is KeyState.ACTIVE and (key.log_id not in live or now >= key.use_until):
         return Settle(key, KeyState.VERIFY_ONLY)
-    if key.state is KeyState.VERIFY_ONLY and now > key.verify_until + policy.skew:
-        return Settle(key, KeyState.RETIRED)
     return None
 
 
@@ -146,5 +149,5 @@ def next_change(keys: Collection[Key], policy: KeyPolicy) -> int | None:
         if key.state is KeyState.ACTIVE:
             moments.append(key.use_until if has_staged else key.use_until - HANDOVER - policy.lead)
         elif key.state is KeyState.VERIFY_ONLY:
-            moments.append(key.verify_until + policy.skew)
+            moments.append(key.verify_until - EARLY)
     return min(moments, default=None)

@@ -59,6 +59,7 @@ class KeyService:
         self._manifest = store.latest_manifest()
         self._listeners: list[Callable[[Manifest], None]] = []
         self._renew_now = False
+        self._known: list[Key] | None = None
         self._lock = asyncio.Lock()
 
     @property
@@ -103,6 +104,22 @@ class KeyService:
                     return signer, key
         raise Unavailable("no_active_key", "this realm has no key that may sign now")
 
+    def _keys(self) -> list[Key]:
+        """Keys that are not retired, read once per tick; every write of ours forgets them."""
+        if self._known is None:
+            self._known = self._store.unretired()
+        return self._known
+
+    def _add(self, key: Key) -> None:
+        self._known = None
+        self._store.add(key)
+
+    def _move(
+        self, kid: str, state: KeyState, at: int, reason: str | None = None, issued_before: int | None = None
+    ) -> None:
+        self._known = None
+        self._store.settle(kid, state, at, reason=reason, issued_before=issued_before)
+
     async def attach(self, signer: SignerPort, announced: Sequence[tuple[str, str, int]]) -> None:
         """Use a signer from now on.
 
@@ -127,12 +144,12 @@ class KeyService:
         known = self._store.get(claims["kid"])
         now = int(self._clock.now())
         if known is None:
-            self._store.add(self._key(log_id, announcement, index, KeyState.STAGED, now))
+            self._add(self._key(log_id, announcement, index, KeyState.STAGED, now))
             known = self._store.get(claims["kid"])
         if known is not None and state == "active" and known.state is KeyState.STAGED:
-            self._store.settle(known.kid, KeyState.ACTIVE, now)
+            self._move(known.kid, KeyState.ACTIVE, now)
         if known is not None and state == "destroyed" and known.state in {KeyState.STAGED, KeyState.ACTIVE}:
-            self._store.settle(known.kid, KeyState.VERIFY_ONLY, now)
+            self._move(known.kid, KeyState.VERIFY_ONLY, now)
 
     def _key(self, log_id: str, announcement: str, index: int, state: KeyState, now: int) -> Key:
         claims = announcement_claims(announcement)
@@ -164,7 +181,7 @@ class KeyService:
 
     def status(self) -> dict[str, Any]:
         """Figures for the admin surface. Ages in seconds, times in seconds since 1970."""
-        now, keys = self._clock.now(), self._store.unretired()
+        now, keys = self._clock.now(), self._keys()
         changes = [
             change
             for policy in self._policies
@@ -182,20 +199,21 @@ class KeyService:
     async def tick(self) -> None:
         """Do what is due: stage, activate, settle; renew the manifest when half spent or changed."""
         async with self._lock:
-            now = int(self._clock.now())
+            now, self._known = int(self._clock.now()), None
             live = list(self._signers)
             for policy in self._policies:
-                mine = [key for key in self._store.unretired() if self._belongs(key, policy)]
-                for action in rules.plan(mine, policy, live, now):
-                    await self._carry_out(action, now)
-            # A cold start stages a key whose window has begun: activate it in the same tick.
-            for policy in self._policies:
-                mine = [key for key in self._store.unretired() if self._belongs(key, policy)]
-                for action in rules.plan(mine, policy, live, now):
-                    if isinstance(action, rules.Activate):
-                        await self._carry_out(action, now)
+                staged = await self._follow(policy, live, now)
+                if staged:  # a cold start's window has begun already: activate in the same tick
+                    await self._follow(policy, live, now)
             self._refresh()
             await self._renew_manifest()
+
+    async def _follow(self, policy: KeyPolicy, live: Sequence[str], now: int) -> bool:
+        """Carry out what is due for one realm and algorithm; whether a key was staged."""
+        actions = rules.plan([key for key in self._keys() if self._belongs(key, policy)], policy, live, now)
+        for action in actions:
+            await self._carry_out(action, now)
+        return any(isinstance(action, rules.Stage) for action in actions)
 
     @staticmethod
     def _belongs(key: Key, policy: KeyPolicy) -> bool:
@@ -208,18 +226,18 @@ class KeyService:
                 announcement, index = await signer.make_key(
                     policy.realm, policy.algorithm, use_from, use_until, verify_until
                 )
-                self._store.add(self._key(log_id, announcement, index, KeyState.STAGED, now))
+                self._add(self._key(log_id, announcement, index, KeyState.STAGED, now))
                 log.info(
                     "key staged",
                     extra={"facts": {"realm": policy.realm, "log_id": log_id, "use_from": use_from}},
                 )
             case rules.Activate(key):
                 await self._signers[key.log_id].activate(key.kid)
-                for other in self._store.unretired():
+                for other in self._keys():
                     replaced = other.log_id == key.log_id and self._same_line(other, key)
                     if replaced and other.state is KeyState.ACTIVE:
-                        self._store.settle(other.kid, KeyState.VERIFY_ONLY, now)
-                self._store.settle(key.kid, KeyState.ACTIVE, now)
+                        self._move(other.kid, KeyState.VERIFY_ONLY, now)
+                self._move(key.kid, KeyState.ACTIVE, now)
                 log.info("key active", extra={"facts": {"realm": key.realm, "kid": key.kid}})
             case rules.Settle(key, state):
                 rules.require_forward(key.state, state)
@@ -235,12 +253,12 @@ class KeyService:
             return  # every change is a ledger entry first; without a signer there is no ledger to enter it in
         fact = json.dumps({"at": now, "kid": key.kid, "state": state}, sort_keys=True).encode()
         await signer.statement("key-state", hashlib.sha256(fact).hexdigest())
-        self._store.settle(key.kid, state, now)
+        self._move(key.kid, state, now)
         log.info("key settled", extra={"facts": {"realm": key.realm, "kid": key.kid, "state": str(state)}})
 
     def _refresh(self) -> None:
         self._active = {}
-        for key in self._store.unretired():
+        for key in self._keys():
             if key.state is KeyState.ACTIVE and key.log_id in self._signers:
                 self._active.setdefault(key.realm, []).append(key)
         first = {policy.realm: policy.algorithm for policy in reversed(self._policies)}
@@ -268,7 +286,7 @@ class KeyService:
             if signer is not None and key.state in {KeyState.STAGED, KeyState.ACTIVE}:
                 await signer.destroy(kid, reason)
             now = int(self._clock.now())
-            self._store.settle(kid, KeyState.REVOKED, now, reason=reason, issued_before=issued_before)
+            self._move(kid, KeyState.REVOKED, now, reason, issued_before)
             self._refresh()
             await self._renew_manifest()
             log.warning("key revoked", extra={"facts": {"kid": kid, "realm": key.realm, "reason": reason}})
@@ -303,7 +321,7 @@ class KeyService:
         signer = next((s for log_id, s in self._signers.items() if log_id in incarnations), None)
         if signer is None:
             return None
-        keys = [key for key in self._store.unretired() if key.published]
+        keys = [key for key in self._keys() if key.published]
         missing = sorted({key.log_id for key in keys} - set(incarnations))
         if missing:
             raise Misconfigured("admission_missing", f"keys of incarnations without an admission: {missing}")
@@ -325,7 +343,7 @@ class KeyService:
                     "reason": key.revoked_reason,
                     "issued_before": key.issued_before,
                 }
-                for key in self._store.unretired()
+                for key in self._keys()
                 if key.state is KeyState.REVOKED
             ],
             "tombstones": [

@@ -51,6 +51,18 @@ _BEFORE: dict[KeyState, tuple[KeyState, ...]] = {
 }
 
 
+_UNRETIRED = (
+    select(keys)
+    .where(
+        or_(
+            keys.c.state.in_([KeyState.STAGED, KeyState.ACTIVE, KeyState.VERIFY_ONLY]),
+            (keys.c.state == KeyState.REVOKED) & (keys.c.verify_until >= keys.c.changed_at),
+        )
+    )
+    .order_by(keys.c.use_from)
+)
+
+
 def _key(row: RowMapping) -> Key:
     fields = dict(row)
     return Key(**{**fields, "jwk": json.loads(fields["jwk"]), "state": KeyState(fields["state"])})
@@ -65,12 +77,8 @@ class SqlKeyStore:
 
     def unretired(self) -> list[Key]:
         """Every key that is not retired, and revoked ones whose last token could still live."""
-        revoked_and_alive = (keys.c.state == KeyState.REVOKED) & (keys.c.verify_until >= keys.c.changed_at)
-        query = select(keys).where(
-            or_(keys.c.state.in_([KeyState.STAGED, KeyState.ACTIVE, KeyState.VERIFY_ONLY]), revoked_and_alive)
-        )
         with self._reader.connect() as connection:
-            return [_key(row) for row in connection.execute(query.order_by(keys.c.use_from)).mappings()]
+            return [_key(row) for row in connection.execute(_UNRETIRED).mappings()]
 
     def get(self, kid: str) -> Key | None:
         """A key in any state."""
