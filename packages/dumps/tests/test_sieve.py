@@ -43,6 +43,26 @@ def test_a_literal_over_an_inner_block_boundary_is_found(engine: str) -> None:
 
 
 @pytest.mark.parametrize("engine", sieve.available())
+@pytest.mark.parametrize(
+    "literal", [b"KEY\x01\x02", b"\0K\0E\0Y", b"K\0E\0Y\0", b"\0" * 5 + b"K", b"K" + b"\0" * 5]
+)
+@pytest.mark.parametrize("gap", range(-6, 2))
+def test_a_literal_beside_pages_of_zeros_is_found_once(engine: str, literal: bytes, gap: int) -> None:
+    data = bytearray(12 * sieve.PAGE + 7)
+    places = [3 * sieve.PAGE + gap, 4 * sieve.PAGE + gap, 9 * sieve.PAGE + gap]
+    for place in places:
+        data[place : place + len(literal)] = literal
+    assert sieve.build([literal], engine).scan(bytes(data)) == [(0, place) for place in places]
+
+
+@pytest.mark.parametrize("engine", sieve.available())
+def test_a_literal_of_zeros_is_found_everywhere_in_pages_of_zeros(engine: str) -> None:
+    literals = [b"\0\0\0", b"KEY"]
+    spots = sieve.build(literals, engine).scan(bytes(2 * sieve.PAGE) + b"KEY")
+    assert spots == [*((0, place) for place in range(2 * sieve.PAGE - 2)), (1, 2 * sieve.PAGE)]
+
+
+@pytest.mark.parametrize("engine", sieve.available())
 def test_engines_agree_on_a_thousand_literals(engine: str) -> None:
     source = random.Random(5)  # the same bytes each time
     literals = [source.randbytes(source.randrange(3, 10)) for _ in range(1000)]

@@ -19,6 +19,7 @@ GRAM = 3  # shortest literal, and the gram that the numpy engine looks up
 BLOCK = 1 << 20
 WORD = 8
 FEW = 64
+PAGE = 4096  # the stdlib engine skips pages of zeros: the bulk of a sparse dump, and the slowest bytes for it
 
 Spot = tuple[int, int]  # (index of the literal, offset of its first byte)
 
@@ -109,6 +110,8 @@ class StdlibSieve:
     def __init__(self, literals: Sequence[bytes]) -> None:
         self._literals = list(literals)
         self._shortest = min((len(literal) for literal in literals), default=0)
+        self._longest = max((len(literal) for literal in literals), default=0)
+        self._skips_zeros = all(any(literal) for literal in literals)
         self._prefixes: dict[int, list[tuple[int, bytes]]] = {}
         for index, literal in enumerate(literals):
             self._prefixes.setdefault(int.from_bytes(literal[:WORD], sys.byteorder), []).append(
@@ -118,12 +121,28 @@ class StdlibSieve:
     def scan(self, data: bytes) -> list[Spot]:
         """All occurrences, ordered by offset."""
         spots: list[Spot] = []
-        for index, literal in self._candidates(data):
-            place = data.find(literal)
-            while place >= 0:
-                spots.append((index, place))
-                place = data.find(literal, place + 1)
+        for low, high in self._filled(data):
+            for index, literal in self._candidates(data[low:high]):
+                place = data.find(literal, low, high)
+                while place >= 0:
+                    spots.append((index, place))
+                    place = data.find(literal, place + 1, high)
         return sorted(spots, key=_by_offset)
+
+    def _filled(self, data: bytes) -> list[tuple[int, int]]:
+        """Disjoint stretches that hold every occurrence: pages with a byte that is not zero, and around."""
+        if not self._skips_zeros:
+            return [(0, len(data))]
+        zeros, reach = bytes(PAGE), self._longest - 1
+        stretches: list[tuple[int, int]] = []
+        for page in range(0, len(data), PAGE):
+            if data.startswith(zeros, page):
+                continue
+            low, high = max(0, page - reach), min(len(data), page + PAGE + reach)
+            if stretches and low <= stretches[-1][1]:
+                low = stretches.pop()[0]
+            stretches.append((low, high))
+        return stretches
 
     def _candidates(self, data: bytes) -> Iterable[tuple[int, bytes]]:
         """The literals that can occur: with many long ones, a set of their first words sorts most out."""
