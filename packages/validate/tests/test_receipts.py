@@ -15,9 +15,10 @@ from sealwright_validate import Expect, Presented, Reason, Refused
 from sealwright_validate.conformance.authority import Incarnation
 from sealwright_validate.conformance.ledger import ThrowawayLedger, consistency_of, path_of, root_of
 from sealwright_validate.encoding import encode_base64url
+from sealwright_validate.keyset import LogKey
 from sealwright_validate.merkle import leaf_hash, require_consistency, require_inclusion
 from sealwright_validate.middleware.asgi import SealwrightMiddleware
-from sealwright_validate.note import LogKey, open_checkpoint, open_note
+from sealwright_validate.note import open_checkpoint, open_note
 from sealwright_validate.receipt import token_leaf
 
 MAIL = "https://mail.example"

@@ -11,12 +11,11 @@ from typing import Any, Final
 from cryptography.exceptions import InvalidSignature
 
 from sealwright_validate.algorithms import Algorithm, Verifier, verifier_for
-from sealwright_validate.encoding import Members, decode_base64url, decode_json_object
+from sealwright_validate.encoding import MAX_TIME, Members, decode_base64url, decode_json_object
 from sealwright_validate.errors import Reason, Refused
 from sealwright_validate.jwk import public_key, thumbprint
 
 MAX_DOCUMENT_BYTES: Final = 4 * 1024 * 1024
-MAX_TIME: Final = 1 << 40  # seconds; about 34,000 years from 1970: beyond it is a mistake or an attack
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,7 @@ from typing import Any, Final
 from cryptography.exceptions import InvalidSignature
 
 from sealwright_validate.algorithms import Algorithm, Verifier, verifier_for
-from sealwright_validate.documents import MAX_TIME
-from sealwright_validate.encoding import decode_base64url, decode_json_object, encode_base64url
+from sealwright_validate.encoding import MAX_TIME, decode_base64url, decode_json_object, encode_base64url
 from sealwright_validate.errors import Reason, Refused, Unavailable
 from sealwright_validate.jwk import public_key, thumbprint
 from sealwright_validate.nonces import Nonces

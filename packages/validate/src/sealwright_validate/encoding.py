@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from sealwright_validate.errors import Reason, Refused
 
+MAX_TIME: Final = 1 << 40  # seconds; about 34,000 years from 1970: beyond it is a mistake or an attack
 MAX_DEPTH: Final = 16  # levels of objects and arrays; claims of real issuers stay under 5
 
 # '+', '/' and '=' are no base64url: they become '!', which no base64 decoder accepts.

@@ -1,10 +1,13 @@
 """What a validator knows and has done, for health checks and metrics. May never hold anything of a token."""
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sealwright_validate.observe import Observer, Tally
+from sealwright_validate.tally import Tally
 from sealwright_validate.trust import Trust
+
+if TYPE_CHECKING:
+    from sealwright_validate.observe import Observer
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,7 @@ class Health:
         return asdict(self)
 
 
-def health_of(trust: Trust, mode: str, cached: int, observer: Observer | None) -> Health:
+def health_of(trust: Trust, mode: str, cached: int, observer: "Observer | None") -> Health:
     """The state of a trust and of the reporting at this moment."""
     held, refusal = trust.held, trust.last_refusal
     wall, moment = trust.clock.wall(), trust.clock.monotonic()

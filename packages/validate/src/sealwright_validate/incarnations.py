@@ -12,8 +12,7 @@ from typing import Final
 from sealwright_validate.documents import document_key, objects, text
 from sealwright_validate.encoding import Members, decode_base64url
 from sealwright_validate.errors import Reason, Refused
-from sealwright_validate.keyset import Evidence
-from sealwright_validate.note import LogKey
+from sealwright_validate.keyset import Evidence, LogKey
 
 # The DER of SubjectPublicKeyInfo of an Ed25519 key, up to its 32 bytes (RFC 8410 §4).
 _SPKI: Final = bytes.fromhex("302a300506032b6570032100")

@@ -7,6 +7,7 @@ verified.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum, unique
+from hashlib import sha256
 from math import inf
 from types import MappingProxyType
 from typing import Final
@@ -14,7 +15,9 @@ from typing import Final
 from sealwright_validate.algorithms import Algorithm, Verifier
 from sealwright_validate.errors import Reason
 from sealwright_validate.issuers import TenantRule
-from sealwright_validate.note import LogKey
+
+LOG_KEY_ID_BYTES: Final = 4
+_NOTE_ED25519: Final = b"\x01"  # C2SP signed-note: the type of an Ed25519 key
 
 
 @unique
@@ -47,6 +50,19 @@ class Evidence(StrEnum):
 EVIDENCE_RANK: Final[Mapping[Evidence, int]] = MappingProxyType(
     {level: rank for rank, level in enumerate(Evidence)}
 )
+
+
+@dataclass(frozen=True, slots=True)
+class LogKey:
+    """The key of one log: its origin, which is the key's name too, and 32 bytes of Ed25519 public key."""
+
+    origin: str
+    public: bytes
+
+    @property
+    def key_id(self) -> bytes:
+        """The first four bytes of SHA-256(name || 0x0A || type || key)."""
+        return sha256(self.origin.encode() + b"\n" + _NOTE_ED25519 + self.public).digest()[:LOG_KEY_ID_BYTES]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,7 +9,6 @@ from typing import Final
 from sealwright_validate.clock import Clock
 from sealwright_validate.encoding import decode_json_object
 from sealwright_validate.errors import Reason, Refused, Unavailable
-from sealwright_validate.fetch import Origin
 
 _OK: Final = 200
 _MAX_JTI: Final = 512
@@ -19,6 +18,8 @@ class LedgerCheck:
     """Asks `POST /ledger/check` of one Sealwright. Safe to use from several threads."""
 
     def __init__(self, url: str, *, clock: Clock, timeout: float = 2.0) -> None:
+        from sealwright_validate.fetch import Origin
+
         self._origin = Origin(url, timeout=timeout, clock=clock)
 
     def require_issued(self, jti: str, digest: str, kid: str) -> None:

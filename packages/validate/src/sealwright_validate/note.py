@@ -8,32 +8,17 @@ refuses the whole note. May never return a text before the known key's signature
 from base64 import b64decode
 from binascii import Error
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Final
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from sealwright_validate.errors import Reason, Refused
+from sealwright_validate.keyset import LOG_KEY_ID_BYTES, LogKey
 from sealwright_validate.merkle import HASH_BYTES, MAX_SIZE
 
 MAX_NOTE_BYTES: Final = 64 * 1024
 _MAX_SIGNATURES: Final = 32
-_ED25519: Final = b"\x01"
-_KEY_ID: Final = 4
-
-
-@dataclass(frozen=True, slots=True)
-class LogKey:
-    """The key of one log: its origin, which is the key's name too, and 32 bytes of Ed25519 public key."""
-
-    origin: str
-    public: bytes
-
-    @property
-    def key_id(self) -> bytes:
-        """The first four bytes of SHA-256(name || 0x0A || type || key)."""
-        return sha256(self.origin.encode() + b"\n" + _ED25519 + self.public).digest()[:_KEY_ID]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +91,10 @@ def _verifies(line: str, signed: bytes, key: LogKey) -> bool:
     if not line.startswith("\u2014 ") or not name or not encoded:
         raise _broken("a signature line is malformed")
     blob = base64(encoded)
-    if name != key.origin or blob[:_KEY_ID] != key.key_id:
+    if name != key.origin or blob[:LOG_KEY_ID_BYTES] != key.key_id:
         return False
     try:
-        Ed25519PublicKey.from_public_bytes(key.public).verify(blob[_KEY_ID:], signed)
+        Ed25519PublicKey.from_public_bytes(key.public).verify(blob[LOG_KEY_ID_BYTES:], signed)
     except (InvalidSignature, ValueError):
         raise _broken("the log's signature is invalid") from None
     return True

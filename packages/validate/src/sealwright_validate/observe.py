@@ -11,17 +11,19 @@ import weakref
 from base64 import b64encode
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import sha256
-from importlib.metadata import PackageNotFoundError, version
 from secrets import token_hex
 from threading import Event, Lock, Thread
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from sealwright_validate.clock import Clock
 from sealwright_validate.errors import Misconfigured, Unavailable
-from sealwright_validate.fetch import Answer, Origin
 from sealwright_validate.spool import Spool
+from sealwright_validate.tally import Observation, Tally
+
+if TYPE_CHECKING:  # HTTP is imported where it is used
+    from sealwright_validate.fetch import Answer
 
 _LOG: Final = logging.getLogger("sealwright_validate")
 _LINGER: Final = 0.05  # seconds that the first observation of a batch waits for company
@@ -39,31 +41,6 @@ _STORED: Final = 202
 _REJECTED: Final = frozenset((400, 413, 422))
 
 
-class Observation(NamedTuple):
-    """One verdict, as cheap to note as can be."""
-
-    at: float
-    verdict: str
-    signature_valid: bool
-    digest: bytes
-    kid: str | None
-    claims: Mapping[str, Any]
-    binding: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """What became of the observations so far. `suppressed` are refusals without a valid signature over the
-    rate.
-    """
-
-    noted: int = 0
-    sent: int = 0
-    dropped: int = 0
-    rejected: int = 0
-    suppressed: int = 0
-
-
 class Observer:
     """Sends observations to one Sealwright. `note` never blocks and never raises."""
 
@@ -78,6 +55,8 @@ class Observer:
         clock: Clock,
         allow_plain_http: bool = False,
     ) -> None:
+        from sealwright_validate.fetch import Origin
+
         self._origin = Origin(url, clock=clock)
         if not (self._origin.encrypted or self._origin.loopback or allow_plain_http):
             raise Misconfigured(
@@ -206,7 +185,7 @@ class Observer:
         if not sent_any:
             self._post(b"")
 
-    def _post(self, entries: bytes) -> Answer:
+    def _post(self, entries: bytes) -> "Answer":
         about = json.dumps(dict(self._describe()), separators=(",", ":")).encode()
         body = b'{"validator":' + about + b',"observations":[' + entries + b"]}"
         return self._origin.post("/observations", body, self._headers)
@@ -252,6 +231,8 @@ def _integer(value: Any) -> int | None:
 
 def library_version() -> str:
     """The version of this package, as installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version("sealwright-validate")
     except PackageNotFoundError:

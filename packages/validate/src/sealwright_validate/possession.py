@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum, unique
 from hashlib import sha256
 from hmac import compare_digest
-from typing import Any, Final
-from urllib.parse import unquote_to_bytes
+from typing import TYPE_CHECKING, Any, Final
 
-from sealwright_validate.dpop import ProofCase, require_proof
 from sealwright_validate.encoding import encode_base64url
 from sealwright_validate.errors import Misconfigured, Reason, Refused
-from sealwright_validate.nonces import Nonces
 from sealwright_validate.replay import MemoryReplayStore, ReplayStore
+
+if TYPE_CHECKING:  # DPoP is imported where it is used
+    from sealwright_validate.nonces import Nonces
 
 MAX_WINDOW: Final = 300.0  # seconds
 _MAX_CERTIFICATE: Final = 16 * 1024
@@ -63,7 +63,7 @@ class Possession:
 
     window: float = 60.0
     replays: ReplayStore = field(default_factory=MemoryReplayStore)
-    nonces: Nonces | None = None
+    nonces: "Nonces | None" = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.window <= MAX_WINDOW:
@@ -104,6 +104,8 @@ class Possession:
             raise Refused(Reason.PROOF_INVALID, "several DPoP headers")
         if not presented.uri or not presented.method:
             raise Refused(Reason.PROOF_INVALID, "the address of this service is not configured")
+        from sealwright_validate.dpop import ProofCase, require_proof
+
         require_proof(
             ProofCase(
                 presented.proofs[0],
@@ -154,6 +156,8 @@ def certificate_from_header(value: str) -> bytes:
     if text.startswith(b":") and text.endswith(b":"):
         body = text[1:-1]
     else:
+        from urllib.parse import unquote_to_bytes
+
         pem = unquote_to_bytes(text) if b"%" in text else text
         if not pem.strip().startswith(_PEM_BEGIN) or not pem.strip().endswith(_PEM_END):
             raise Refused(Reason.CERTIFICATE_MISSING, "the certificate header holds no certificate")

@@ -13,8 +13,9 @@ from typing import Any, Final
 
 from sealwright_validate.encoding import decode_base64url
 from sealwright_validate.errors import Reason, Refused
+from sealwright_validate.keyset import LogKey
 from sealwright_validate.merkle import HASH_BYTES, leaf_hash, require_inclusion
-from sealwright_validate.note import Checkpoint, LogKey, base64, decimal, hash_of, open_checkpoint
+from sealwright_validate.note import Checkpoint, base64, decimal, hash_of, open_checkpoint
 
 MAX_RECEIPT_BYTES: Final = 16 * 1024
 _FIRST_LINE: Final = "c2sp.org/tlog-proof@v1"

@@ -4,12 +4,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_hex
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sealwright_validate.errors import Misconfigured
-from sealwright_validate.observe import Observer, library_version
-from sealwright_validate.spool import MAX_BYTES, DirectorySpool, MemorySpool, Spool
 from sealwright_validate.trust import Trust
+
+if TYPE_CHECKING:
+    from sealwright_validate.observe import Observer
+    from sealwright_validate.spool import Spool
+
+SPOOL_BYTES: Final = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +29,15 @@ class Report:
     client_secret: str = field(repr=False)
     name: str = "unnamed"
     spool: Path | str | None = None
-    spool_bytes: int = MAX_BYTES
+    spool_bytes: int = SPOOL_BYTES
     url: str | None = None
     allow_plain_http: bool = False
 
-    def observer(self, trust: Trust, *, mode: str, describe: Callable[[], Mapping[str, Any]]) -> Observer:
+    def observer(self, trust: Trust, *, mode: str, describe: Callable[[], Mapping[str, Any]]) -> "Observer":
         """The observer that sends what a validator with this trust sees."""
+        from sealwright_validate.observe import Observer, library_version
+        from sealwright_validate.spool import DirectorySpool, MemorySpool
+
         url = self.url or trust.url
         if self.url is None and not trust.has_ledger:
             raise Misconfigured("say where to report to: Report(url=…)")

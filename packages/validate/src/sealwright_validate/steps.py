@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from cryptography.exceptions import InvalidSignature
 
-from sealwright_validate.documents import MAX_TIME
+from sealwright_validate.encoding import MAX_TIME
 from sealwright_validate.errors import Misconfigured, Reason, Refused
 from sealwright_validate.expect import ACCESS_TOKEN, Expect
 from sealwright_validate.keyset import EVIDENCE_RANK, KeySnapshot, KeyStatus, Profile, TrustedKey

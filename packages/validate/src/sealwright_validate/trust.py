@@ -7,15 +7,17 @@ hand. May never trust without a pin or TLS, and may never be told to trust an em
 from collections.abc import Callable, Iterable
 from os import PathLike
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from sealwright_validate.clock import SYSTEM_CLOCK, Clock
 from sealwright_validate.encoding import Members
 from sealwright_validate.errors import Misconfigured, Refused
 from sealwright_validate.keyset import Held
 from sealwright_validate.limits import KEYS_LIFETIME, MAX_KEY_AGE, Limits
-from sealwright_validate.refresh import Refresher
-from sealwright_validate.trust_state import TrustState
+
+if TYPE_CHECKING:  # what fetches and what reads documents is imported where it is used
+    from sealwright_validate.refresh import Refresher
+    from sealwright_validate.trust_state import TrustState
 
 ROOT_SKEW: Final = 5.0  # seconds by which the authority's clock may be ahead of ours
 
@@ -32,7 +34,7 @@ class Source(Protocol):
         """Why the latest document was refused, None if it was taken in."""
 
     @property
-    def refresher(self) -> Refresher | None:
+    def refresher(self) -> "Refresher | None":
         """What keeps it fresh, None where documents are fed by hand."""
 
     def close(self) -> None:
@@ -73,6 +75,7 @@ class Trust:
         The documents are signed, so `url` needs no TLS. Raises Misconfigured.
         """
         from sealwright_validate.sealwright_source import SealwrightSource
+        from sealwright_validate.trust_state import TrustState
 
         state = TrustState(
             _root_document(root),
@@ -203,9 +206,9 @@ class Trust:
 class _FedSource:
     """Documents by hand."""
 
-    refresher: Refresher | None = None
+    refresher: "Refresher | None" = None
 
-    def __init__(self, state: TrustState) -> None:
+    def __init__(self, state: "TrustState") -> None:
         self.state = state
 
     @property
@@ -226,6 +229,8 @@ class FedTrust(Trust):
     """A Trust whose documents come from the caller."""
 
     def __init__(self, root: bytes | Members, *, url: str | None, clock: Clock) -> None:
+        from sealwright_validate.trust_state import TrustState
+
         state = TrustState(root, clock=clock, skew=ROOT_SKEW)
         super().__init__(_FedSource(state), url=url or "", clock=clock, has_ledger=url is not None)
         self._state = state

@@ -5,10 +5,10 @@ mode, notes an observation, and remembers verified signatures. May never have an
 out: modes add checks, they remove none.
 """
 
-import asyncio
+from collections.abc import Callable
 from enum import StrEnum, unique
 from hashlib import sha256
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sealwright_validate.cache import DEFAULT_SIZE, Entry, TokenCache
 from sealwright_validate.encoding import read_only
@@ -17,13 +17,15 @@ from sealwright_validate.expect import Expect
 from sealwright_validate.health import Health, health_of
 from sealwright_validate.keyset import KeySnapshot, TrustedKey
 from sealwright_validate.ledger_check import LedgerCheck
-from sealwright_validate.observe import Observation, Observer
 from sealwright_validate.possession import NOTHING_PRESENTED, Possession, Presented
-from sealwright_validate.receipt import require_receipt
 from sealwright_validate.report import Report
 from sealwright_validate.steps import MAX_SKEW, SIGNATURE_STEPS, TRUST_STEPS, Case
+from sealwright_validate.tally import Observation
 from sealwright_validate.token import MAX_TOKEN_BYTES, VerifiedToken
 from sealwright_validate.trust import Trust
+
+if TYPE_CHECKING:
+    from sealwright_validate.observe import Observer
 
 FIRST_KEYS_WAIT: Final = 5.0  # seconds that the first validation may wait for the first publication
 UNKNOWN_KEY_WAIT: Final = 2.0  # seconds that a validation may wait for a key that it does not know yet
@@ -136,15 +138,15 @@ class Validator:
         if seen is not None:
             return seen
         if self.trust.held is None:
-            await asyncio.to_thread(self.trust.wait_ready, FIRST_KEYS_WAIT)
+            await _in_thread(self.trust.wait_ready, FIRST_KEYS_WAIT)
         try:
             case = self._judge(name, token, expect, learnt=False)
         except _KeyWantedError as wanted:
-            await asyncio.to_thread(wanted.trust.learn, wanted.kid, UNKNOWN_KEY_WAIT)
+            await _in_thread(wanted.trust.learn, wanted.kid, UNKNOWN_KEY_WAIT)
             case = self._judge(name, token, expect, learnt=True)
         self._prove(name, case, presented)
         if self._must_ask(case.snapshot, case.key):
-            await asyncio.to_thread(self._ask, name, case)
+            await _in_thread(self._ask, name, case)
         return self._accept(name, case)
 
     def _remembered(self, name: bytes, expect: Expect, presented: Presented) -> VerifiedToken | None:
@@ -255,6 +257,12 @@ class Validator:
         return {"manifest_version": held.snapshot.version if held else 0, "manifest_age": age}
 
 
+async def _in_thread(do: Callable[..., None], *given: Any) -> None:
+    import asyncio
+
+    await asyncio.to_thread(do, *given)
+
+
 class _KeyWantedError(Exception):
     """The key of a token is not known, and asking for it may help."""
 
@@ -276,6 +284,8 @@ def _blame(trust: Trust, refusal: Refused) -> Refused:
 def _check_receipt(case: Case, presented: Presented) -> None:
     """A receipt that came along proves what it says; where one is demanded, one must."""
     if presented.receipt is not None:
+        from sealwright_validate.receipt import require_receipt
+
         require_receipt(presented.receipt, case.claims, case.digest, case.key.kid, case.snapshot.logs)
     elif case.expect.receipt:
         raise Refused(Reason.RECEIPT_MISSING, "no receipt came with the token")

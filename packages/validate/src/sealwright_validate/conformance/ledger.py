@@ -10,8 +10,8 @@ from hashlib import sha256
 from secrets import token_bytes
 
 from sealwright_validate.conformance.authority import Incarnation
+from sealwright_validate.keyset import LogKey
 from sealwright_validate.merkle import EMPTY_ROOT, leaf_hash, node_hash
-from sealwright_validate.note import LogKey
 
 
 class ThrowawayLedger:
