@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sealwright_signer import clock
-from sealwright_signer.client import Connection, Process, SignerGone, SignerRefused, launch
+from sealwright_signer.client import Connection, Process, SignerGone, SignerRefused, command, launch
 
 pytestmark = pytest.mark.enable_socket
 
@@ -73,6 +73,22 @@ def test_leaves_without_acknowledgement_are_offered_again_on_a_new_connection(pr
     asyncio.run(main())
 
 
+def test_a_request_that_needs_too_much_memory_is_refused_and_signing_goes_on(process: Process) -> None:
+    async def main() -> None:
+        connection = await Connection.open(process.socket_path)
+        await connection.hello()
+        kid = await active_key(connection)
+        for _ in range(2):
+            with pytest.raises(SignerRefused) as caught:
+                await connection.request("sign", requests=[[]] * 2_000_000)
+            assert caught.value.code == "bad_request"
+            tokens, _ = await connection.sign([request(kid)])
+            assert isinstance(tokens[0], str)
+        await connection.close()
+
+    asyncio.run(main())
+
+
 def test_an_observer_appends_nothing(process: Process) -> None:
     async def main() -> None:
         connection = await Connection.open(process.socket_path)
@@ -106,3 +122,9 @@ def test_the_signer_process_does_not_load_the_client() -> None:
     assert not {
         name for name in loaded if name.split(".")[0] in ("asyncio", "subprocess", "site", "sealwright")
     }
+
+
+def test_a_signer_whose_launcher_is_not_its_parent_ends(policy: dict[str, Any], tmp_path: Path) -> None:
+    between = ["sh", "-c", '"$@"; exit $?', "sh", *command()]
+    running = launch(policy, tmp_path / "run" / "signer", log=sys.stderr.fileno(), program=between)
+    assert running.wait(30) == 75

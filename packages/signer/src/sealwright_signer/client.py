@@ -151,7 +151,7 @@ class Connection:
         """Use `open`."""
         self._reader, self._writer, self._number = reader, writer, 0
         self._loads, self._dumps = codec
-        self._waiting = dict[int, asyncio.Future[Any]]()
+        self._waiting = dict[int | None, asyncio.Future[Any]]()
         self._receiving = asyncio.create_task(self._receive())
 
     @classmethod
@@ -176,7 +176,10 @@ class Connection:
             while True:
                 length = int.from_bytes(await self._reader.readexactly(4), "big")
                 answer = self._loads(await self._reader.readexactly(length))
-                waiting = self._waiting.pop(answer["id"], None)
+                number = answer["id"]
+                if number is None:  # it could not be read: answers come in order, so it is the oldest
+                    number = next(iter(self._waiting), None)
+                waiting = self._waiting.pop(number, None)
                 if waiting is None or waiting.done():  # the caller gave up; the journal keeps what was signed
                     continue
                 if "ok" in answer:

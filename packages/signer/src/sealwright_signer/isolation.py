@@ -6,7 +6,6 @@ Every measure is tried out after it was taken. May never report one as on becaus
 import ctypes
 import os
 import platform
-import re
 import resource
 import signal
 import socket
@@ -18,7 +17,7 @@ from pathlib import Path
 
 from sealwright_signer.guardian import no_debugger
 from sealwright_signer.kernel import checked, libc, prctl
-from sealwright_signer.secretmem import secret_memory
+from sealwright_signer.secretmem import secret_memory, writable_flags
 
 # Name, number on x86-64, number on aarch64 (-1: not there). Whatever is not listed fails with EPERM.
 _ALLOWED = """read 0 63, write 1 64, close 3 57, shutdown 48 210, sendto 44 206, recvfrom 45 207,
@@ -103,9 +102,10 @@ def _empty_core() -> tuple[bool, str]:
 
 
 def _locked_memory() -> tuple[bool, str]:
-    checked(libc.mlockall(7))  # what is there and what will be, each page once it is touched
-    locked = re.search(r"VmLck:\s+([1-9].*)", Path("/proc/self/status").read_text())
-    return bool(locked), locked.group(1) if locked else "nothing is locked"
+    locked = libc.mlockall(7)  # what is there and what will be, each page once it is touched
+    if locked < 0 and not all("lo" in flags for flags in writable_flags()):
+        checked(locked)
+    return all("lo" in flags for flags in writable_flags()), "nothing that can be written is ever swapped out"
 
 
 def _no_new_privileges() -> tuple[bool, str]:

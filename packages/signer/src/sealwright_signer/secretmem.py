@@ -16,6 +16,7 @@ from sealwright_signer.kernel import checked, libc
 
 RESERVE = 64 << 20  # bytes of heap from now on; pages that are never touched cost nothing
 STACK = 8 << 20  # bytes, as much as a main thread usually may have
+MEMLOCK = 112 << 20  # bytes: reserve, stack, what an interpreter has at start, and a copy of the largest part
 SLACK = 4 << 20  # bytes of the reserve that may be in use when it is moved
 PAGE = mmap.PAGESIZE
 # copy(to, from, length), then mmap(address, size, READ|WRITE, SHARED|FIXED, fd, 0) with nothing in between,
@@ -66,24 +67,29 @@ def _move(mover: int, begin: int, end: int, name: str, used: int) -> None:
         os.ftruncate(fd, size)
         libc.mmap.restype = ctypes.c_void_p
         nowhere, flags = ctypes.c_void_p(), mmap.PROT_READ | mmap.PROT_WRITE
-        copy = libc.mmap(nowhere, ctypes.c_size_t(size), flags, mmap.MAP_SHARED, fd, ctypes.c_long())
+        where, taken = ctypes.c_long(offset), ctypes.c_size_t(length)
+        copy = libc.mmap(nowhere, taken, flags, mmap.MAP_SHARED, fd, where)
         if copy == ctypes.c_void_p(-1).value:
             limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] >> 20
-            raise OSError(0, f"RLIMIT_MEMLOCK is {limit} MiB, about {RESERVE >> 19} are needed")
+            raise OSError(0, f"RLIMIT_MEMLOCK is {limit} MiB, about {MEMLOCK >> 20} are needed")
         move = ctypes.PYFUNCTYPE(ctypes.c_void_p, *[ctypes.c_size_t] * 6)(mover)
-        moved = move(copy + offset, begin, length, end - size, size, fd)
-        libc.munmap(ctypes.c_void_p(copy), ctypes.c_size_t(size))
+        moved = move(copy, begin, length, end - size, size, fd)
+        libc.munmap(ctypes.c_void_p(copy), taken)
         if moved != end - size:
             raise OSError(0, "the kernel did not take the pages")
     finally:
         os.close(fd)
 
 
+def writable_flags() -> list[set[str]]:
+    """VmFlags (proc_pid_smaps(5)) of every writable mapping."""
+    blocks = Path("/proc/self/smaps").read_text().split("\nVmFlags:")[1:]
+    return [flags for block in blocks if "wr" in (flags := set(block.split("\n")[0].split()))]
+
+
 def _is_secret() -> bool:
     """Every writable mapping is locked and in no dump, and the kernel reads none of them even for us."""
-    blocks = Path("/proc/self/smaps").read_text().split("\nVmFlags:")[1:]
-    flags = [set(block.split("\n")[0].split()) for block in blocks]
-    if not all({"lo", "dd", "sh"} <= flag for flag in flags if "wr" in flag):
+    if not all({"lo", "dd", "sh"} <= flags for flags in writable_flags()):
         return False
     with Path("/proc/self/mem").open("rb", buffering=0) as memory:
         for begin, _, _, _ in _writable():
