@@ -164,6 +164,7 @@ def test_a_note_that_claims_a_huge_name_or_size_is_malformed() -> None:
             elf_core.notes(core, reader(data))
 
 
+@pytest.mark.slow
 def test_memory_stays_bounded_on_a_large_input(tmp_path: Path) -> None:
     import subprocess
     import sys
