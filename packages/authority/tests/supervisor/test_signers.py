@@ -28,7 +28,7 @@ from sealwright.store.db import make_tables, open_engine
 from sealwright.supervisor.signers import RENEWAL_RETRY, SignerPart, SignersFile
 from sealwright_attest import report_data
 
-LIFETIME = 1_000
+LIFETIME, GRACE = 1_000, 100
 
 
 @dataclass
@@ -106,7 +106,7 @@ def stage(tmp_path: Path) -> Stage:
     make_tables(engine)
     store, moment, launcher = SqlAdmissionStore(engine), Moment(), FakeLauncher(tmp_path)
     key = read_signer(ADMISSION_TYPE, new_private_key(), "a test")
-    policy = AdmissionPolicy(EvidenceLevel.NONE, LIFETIME)
+    policy = AdmissionPolicy(EvidenceLevel.NONE, LIFETIME, grace=GRACE)
     admitter = Admitter(key, policy, SoftwareAppraiser(), store, moment, "prefix")
     file = tmp_path / "signers.json"
     part = SignerPart(
@@ -236,3 +236,34 @@ def test_a_signer_that_cannot_be_published_is_ended(stage: Stage) -> None:
         stage.part.start()
     assert stage.launcher.launched[0].stopped
     assert stage.part.pid is None
+
+
+def test_a_signer_that_stops_proving_itself_is_ended_after_the_grace(stage: Stage) -> None:
+    stage.part.start()
+    signer = stage.launcher.launched[0]
+    signer.silent = True
+    stage.moment.at += LIFETIME / 2
+    with pytest.raises(Unavailable):
+        stage.part.tend()
+    stage.moment.at += GRACE - 1
+    with pytest.raises(Unavailable):
+        stage.part.tend()
+    assert not signer.stopped
+    stage.moment.at += 1
+    stage.part.tend()
+    assert signer.stopped
+
+
+def test_a_signer_that_proves_itself_within_the_grace_goes_on(stage: Stage) -> None:
+    stage.part.start()
+    signer = stage.launcher.launched[0]
+    signer.silent = True
+    stage.moment.at += LIFETIME / 2
+    with pytest.raises(Unavailable):
+        stage.part.tend()
+    signer.silent = False
+    stage.moment.at += RENEWAL_RETRY
+    stage.part.tend()
+    stage.moment.at += GRACE
+    stage.part.tend()
+    assert not signer.stopped

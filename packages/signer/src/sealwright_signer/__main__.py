@@ -17,6 +17,7 @@ from sealwright_signer import isolation
 from sealwright_signer.clock import wall
 from sealwright_signer.custody import Custody, for_policy
 from sealwright_signer.custody.memory import MemoryCustody
+from sealwright_signer.evidence import process as collector
 from sealwright_signer.policy import Policy, parse_policy
 from sealwright_signer.protocol import Misconfigured
 from sealwright_signer.server import Server
@@ -53,6 +54,7 @@ def main(
     parser = argparse.ArgumentParser("sealwright-signer", description=__doc__)
     parser.add_argument("--listen-fd", type=int, required=True, help="inherited listening Unix socket")
     parser.add_argument("--policy-fd", type=int, required=True, help="descriptor to read the policy from")
+    parser.add_argument("--collector", default="none", help="how evidence is collected: name or name:/path")
     options = parser.parse_args(argv)
     sys.excepthook = _say_where_only
     with os.fdopen(options.policy_fd, "rb") as source:
@@ -60,6 +62,7 @@ def main(
     try:
         policy = parse_policy(unverified_policy)
         keys = custody(policy.custody)
+        ask = collector.start(options.collector)
     except Misconfigured as error:
         sys.stderr.write(f"signer does not start: {error}\n")
         return EX_CONFIG
@@ -70,7 +73,7 @@ def main(
     measures += isolation.take(isolation.WITH_KEYS)
     if launcher not in (os.getppid(), 0):  # 0: it is in a process namespace that we cannot see into
         return EX_ORPHAN
-    Server(listener, Signer(policy, keys, wall, measures)).run()
+    Server(listener, Signer(policy, keys, wall, measures, ask)).run()
     return 0
 
 

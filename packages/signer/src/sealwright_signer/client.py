@@ -111,11 +111,17 @@ def command() -> list[str]:
 
 
 def launch(
-    policy: Mapping[str, Any], socket_path: Path, *, log: IO[Any] | int, program: Sequence[str] | None = None
+    policy: Mapping[str, Any],
+    socket_path: Path,
+    *,
+    log: IO[Any] | int,
+    program: Sequence[str] | None = None,
+    collector: str = "none",
 ) -> Process:
     """Start a signer that listens on `socket_path`; it serves as soon as it has started.
 
     `log` takes its standard error. `program` replaces the interpreter and its paths (drills bring their own).
+    `collector` is how it gets evidence of itself, `name` or `name:/path`.
     """
     socket_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     socket_path.unlink(missing_ok=True)
@@ -127,6 +133,7 @@ def launch(
         document.seek(0)
         inherited = listener.fileno(), document.fileno()
         argv = [*(program or command()), "--listen-fd", str(inherited[0]), "--policy-fd", str(inherited[1])]
+        argv += ["--collector", collector]
         apart = {"env": dict[str, str](), "cwd": "/", "start_new_session": True, "stdin": subprocess.DEVNULL}
         popen = subprocess.Popen(argv, pass_fds=inherited, stdout=log, stderr=log, **apart)  # type: ignore[call-overload]
     return Process(popen, socket_path)

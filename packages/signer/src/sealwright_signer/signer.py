@@ -56,9 +56,15 @@ class Signer:
     """One incarnation. Operations take members that fit their shape and return the JSON of the answer."""
 
     def __init__(
-        self, policy: Policy, custody: Custody, clock: Callable[[], float], isolation: Sequence[Any] = ()
+        self,
+        policy: Policy,
+        custody: Custody,
+        clock: Callable[[], float],
+        isolation: Sequence[Any] = (),
+        ask: evidence.Ask = evidence.nothing,
     ) -> None:
-        """`clock` gives seconds since 1970; `isolation` is what `hello` says about the process."""
+        """`clock` gives seconds since 1970; `isolation` is what `hello` says; `ask` collects evidence."""
+        self._ask = ask
         self._policy, self._custody, self._clock, self._isolation = policy, custody, clock, isolation
         self._latest = clock()
         self._started_at, self._signed, self._refused = int(self._latest), 0, Counter[str]()
@@ -111,7 +117,7 @@ class Signer:
 
     def evidence(self, *, nonce: str) -> str:
         """Evidence about this incarnation, bound to its identity key and the nonce."""
-        return encode(evidence.collect(spki_of(self.identity.public), nonce))
+        return encode(evidence.collect(spki_of(self.identity.public), nonce, self._ask))
 
     def stats(self) -> str:
         """Counters since the start."""

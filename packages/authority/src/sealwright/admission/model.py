@@ -53,10 +53,17 @@ class AdmissionPolicy:
 
     evidence: EvidenceLevel
     lifetime: int
+    recheck: int = 3_600
+    """Seconds after which an incarnation must prove itself again, at half of `lifetime` at the latest."""
+    grace: int = 600
+    """Seconds that an incarnation may serve on after it failed to prove itself again."""
+    appraisal: str = ""
+    """Hash of the policy that evidence is appraised by (`sealwright_attest`); empty where there is none."""
 
     def document(self) -> dict[str, Any]:
         """The policy as the JSON whose digest every admission names."""
-        return {"version": 1, "evidence": str(self.evidence), "lifetime": self.lifetime}
+        named = {"evidence": str(self.evidence), "lifetime": self.lifetime, "recheck": self.recheck}
+        return {"version": 1, **named, "grace": self.grace, "appraisal": self.appraisal}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +72,8 @@ class Appraisal:
 
     level: EvidenceLevel
     facts: dict[str, Any]
+    grace_until: int | None = None
+    """Seconds since 1970 until when one that is admitted already may go on, though a new one is refused."""
 
 
 @dataclass(frozen=True, slots=True)

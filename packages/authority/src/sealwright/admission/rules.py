@@ -7,6 +7,7 @@ it was started with, and its evidence reaches the level that is asked for. A lev
 from __future__ import annotations
 
 import binascii
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -72,11 +73,25 @@ def require_level(appraisal: Appraisal, policy: AdmissionPolicy) -> None:
         )
 
 
+def require_no_grace(appraisal: Appraisal) -> None:
+    """Refuse a newcomer whose evidence only passes for those who were admitted before a rule came into force.
+
+    Raises:
+        Refused: `evidence_refused`.
+    """
+    if appraisal.grace_until is not None:
+        raise Refused(
+            "evidence_refused",
+            "this signer's evidence is in a time of grace, which is for those already admitted",
+        )
+
+
 def statement_of(
     candidate: Candidate, appraisal: Appraisal, result: Mapping[str, Any], policy: AdmissionPolicy, now: float
 ) -> dict[str, Any]:
     """The payload of an admission (docs/formats/key-manifest.md)."""
     at = int(now)
+    end = at + policy.lifetime
     return {
         "incarnation": candidate.log_id,
         "origin": candidate.origin,
@@ -85,10 +100,11 @@ def statement_of(
         "result": digest(result),
         "policy": digest(policy.document()),
         "admitted_at": at,
-        "expires_at": at + policy.lifetime,
+        "expires_at": end if appraisal.grace_until is None else min(end, appraisal.grace_until),
     }
 
 
-def renewal_due(admission: Admission, now: float) -> bool:
-    """Whether half of an admission's time is over."""
-    return now >= (admission.admitted_at + admission.expires_at) / 2
+def renewal_due(admission: Admission, now: float, recheck: float = math.inf) -> bool:
+    """Whether half of an admission's time is over, or `recheck` seconds of it."""
+    half = (admission.admitted_at + admission.expires_at) / 2
+    return now >= min(half, admission.admitted_at + recheck)

@@ -6,11 +6,12 @@ May never admit what was not appraised in this run, and never re-open a closed l
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 
 from sealwright.admission import rules
 from sealwright.admission.documents import DocumentSigner
-from sealwright.admission.model import Admission, AdmissionPolicy, Candidate, Evidence, canonical
+from sealwright.admission.model import Admission, AdmissionPolicy, Appraisal, Candidate, Evidence, canonical
 from sealwright.admission.ports import AdmissionStore, Appraiser
 from sealwright.clock import Clock
 
@@ -56,7 +57,7 @@ class Admitter:
         Raises:
             Refused: with the rule that it breaks.
         """
-        admission = self._appraised(candidate, evidence, policy_digest)
+        admission = self._appraised(candidate, evidence, policy_digest, rules.require_no_grace)
         self._store.add(admission)
         self._log("admitted", admission)
         return admission
@@ -89,15 +90,28 @@ class Admitter:
 
     def renewal_due(self, admission: Admission) -> bool:
         """Whether it is time to renew an admission."""
-        return rules.renewal_due(admission, self._clock.now())
+        return rules.renewal_due(admission, self._clock.now(), self._policy.recheck)
 
-    def _appraised(self, candidate: Candidate, evidence: Evidence, policy_digest: str) -> Admission:
+    @property
+    def grace(self) -> int:
+        """Seconds that an incarnation may serve on after it failed to prove itself again."""
+        return self._policy.grace
+
+    def _appraised(
+        self,
+        candidate: Candidate,
+        evidence: Evidence,
+        policy_digest: str,
+        further: Callable[[Appraisal], None] | None = None,
+    ) -> Admission:
         now = self._clock.now()
         rules.require_own_names(candidate, self._origin_prefix)
         rules.require_policy(candidate, policy_digest)
         rules.require_binding(candidate, evidence)
         appraisal = self._appraiser.appraise(candidate, evidence, now)
         rules.require_level(appraisal, self._policy)
+        if further is not None:
+            further(appraisal)
         payload = rules.statement_of(candidate, appraisal, appraisal.facts, self._policy, now)
         return Admission(
             log_id=candidate.log_id,

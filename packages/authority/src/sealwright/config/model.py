@@ -75,11 +75,18 @@ class AdmissionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What evidence a signer must show before it serves, and for how long (seconds) an appraisal holds.
 
     `evidence` is the least level that is admitted: `hardware`, `virtual-tpm`, `simulated` or `none`. The
-    level that was really found is shown with every key, whatever is asked for here.
+    level that was really found is shown with every key, whatever is asked for here. `policy` is the file of
+    the appraisal policy (docs/formats/attestation-policy.md); the two upper levels need one. `collector` says
+    how a signer gets its evidence, with `:path` behind it where the device is elsewhere. An incarnation
+    proves itself again every `recheck` seconds; one that cannot is ended after `grace` seconds.
     """
 
     evidence: str = "none"
     lifetime: Seconds = 24 * 3_600
+    policy: str = ""
+    collector: str = "none"
+    recheck: Seconds = 3_600
+    grace: Seconds = 600
 
 
 class LogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

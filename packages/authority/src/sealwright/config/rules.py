@@ -27,6 +27,9 @@ from sealwright.errors import Misconfigured
 ALGORITHMS = ("ES256", "EdDSA", "RS256", "PS256")
 TOKEN_TYPES = ("at+jwt",)
 EVIDENCE_LEVELS = ("none", "simulated", "virtual-tpm", "hardware")
+PROVEN_LEVELS = ("virtual-tpm", "hardware")
+COLLECTORS = ("none", "simulated", "configfs-tsm", "sev-guest", "nsm", "tpm", "azure")
+RECHECK_FLOOR, RECHECK_CEILING = 5, 86_400
 LOG_LEVELS = ("debug", "info", "warning", "error")
 RESERVED_REALMS = frozenset(
     {"admin", "console", "healthz", "ledger", "manifest", "metrics", "observations", "readyz", "root"}
@@ -192,6 +195,7 @@ def _signers(config: Config) -> Iterator[Problem]:
         "admission_lifetime",
     )
     yield from _admission_covers_keys(config)
+    yield from _proof(config)
     if config.log.level not in LOG_LEVELS:
         yield Problem(
             "log_level",
@@ -199,6 +203,28 @@ def _signers(config: Config) -> Iterator[Problem]:
             f'"{config.log.level}" is no level',
             f"use one of {', '.join(LOG_LEVELS)}",
         )
+
+
+def _proof(config: Config) -> Iterator[Problem]:
+    """How a signer proves itself, and what happens when it cannot."""
+    asked = config.admission
+    if asked.evidence in PROVEN_LEVELS and not asked.policy:
+        yield Problem(
+            "admission_policy",
+            "admission.policy",
+            f'there is none, and "{asked.evidence}" can only be established by one',
+            "name the file of an appraisal policy (docs/formats/attestation-policy.md)",
+        )
+    name, _, place = asked.collector.partition(":")
+    if name not in COLLECTORS or (place and not place.startswith("/")):
+        yield Problem(
+            "collector",
+            "admission.collector",
+            f'"{asked.collector}" is no collector of evidence',
+            f"use one of {', '.join(COLLECTORS)}, with :/path where its device is elsewhere",
+        )
+    yield from _between("admission.recheck", asked.recheck, RECHECK_FLOOR, RECHECK_CEILING, "recheck")
+    yield from _between("admission.grace", asked.grace, 0, RECHECK_CEILING, "grace")
 
 
 def _admission_covers_keys(config: Config) -> Iterator[Problem]:

@@ -54,6 +54,7 @@ class KeyService:
         self._clock = clock
         self._strict_realms = list(strict_realms)
         self._signers: dict[str, SignerPort] = {}
+        self._stated: set[str] = set()
         self._active: dict[str, list[Key]] = {}
         self._turn = 0
         self._manifest = store.latest_manifest()
@@ -305,6 +306,7 @@ class KeyService:
             and now < last.issued_at + (last.expires_at - last.issued_at) // 2
         ):
             return
+        await self._state_admissions(signer, fields["admissions"])
         version = (last.version if last else 0) + 1
         jws = await signer.manifest({"version": version, "life": self._life, **fields})
         claims = announcement_claims(jws)
@@ -314,6 +316,15 @@ class KeyService:
         self._manifest, self._renew_now = manifest, False
         for listener in self._listeners:
             listener(manifest)
+
+    async def _state_admissions(self, signer: SignerPort, admissions: Sequence[str]) -> None:
+        """Enter the digest of each admission in the ledger before a manifest rests on it: through it the
+        ledger names evidence, result and policy. At least once each; again after a restart.
+        """
+        for digest in [hashlib.sha256(admission.encode()).hexdigest() for admission in admissions]:
+            if digest not in self._stated:
+                await signer.statement("admission", digest)
+                self._stated.add(digest)
 
     def _listing(self) -> tuple[SignerPort, dict[str, Any]] | None:
         """The signer that signs the next manifest and what it lists, or None while there is no signer."""

@@ -96,9 +96,13 @@ class ClientSignerLauncher:
         run: directory of the sockets.
         logs: directory of the logs.
         program: another program than the signer itself; drills bring theirs.
+        collector: how the signer gets evidence of itself, `name` or `name:/path`.
     """
 
-    def __init__(self, run: Path, logs: Path, program: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, run: Path, logs: Path, program: Sequence[str] | None = None, collector: str = "none"
+    ) -> None:
+        self._collector = collector
         self._run = run
         self._logs = logs
         self._program = program
@@ -113,7 +117,7 @@ class ClientSignerLauncher:
             )
         descriptor = open_log(self._logs / f"signer-{slot}.log")
         try:
-            process = launch(policy, socket, log=descriptor, program=self._program)
+            process = launch(policy, socket, log=descriptor, program=self._program, collector=self._collector)
         except (OSError, subprocess.SubprocessError) as error:
             raise Misconfigured("signer_not_started", f"the signer cannot be started: {error}") from error
         finally:

@@ -7,6 +7,7 @@ incarnation. May never publish a signer that is not admitted.
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,6 +24,9 @@ from sealwright.supervisor.ports import SignerLauncher, SignerProcess
 NONCE_BYTES = 32
 RENEWAL_RETRY = 30.0
 """Seconds between two attempts to renew an admission."""
+NOT_ITS_FAULT = ("store_unavailable",)
+"""Failures of a renewal that say nothing about the signer."""
+log = logging.getLogger(__name__)
 
 
 class SignersFile:
@@ -91,6 +95,7 @@ class SignerPart:
         self._admission: Admission | None = None
         self._unclosed: set[str] = set()
         self._retry_at = 0.0
+        self._unproven_since: float | None = None
 
     @property
     def name(self) -> str:
@@ -132,7 +137,10 @@ class SignerPart:
         return None if status is None else describe_exit(status)
 
     def tend(self) -> None:
-        """Renew the admission when half of it is over; ask again after a pause when that fails."""
+        """Let it prove itself again when that is due, and ask again after a pause when it fails.
+
+        One that has not proved itself for the time of grace is ended, and its keys with it.
+        """
         self._close_logs()
         if (
             self._process is None
@@ -140,11 +148,26 @@ class SignerPart:
             or not self._admitter.renewal_due(self._admission)
         ):
             return
+        if self._is_overdue():
+            facts = {"signer": self.name, "log_id": self._admission.log_id}
+            log.error("ended: it does not prove itself any more", extra={"facts": facts})
+            self._process.stop()
+            return
         if self._monotonic() < self._retry_at:
             return
         self._retry_at = self._monotonic() + RENEWAL_RETRY
-        candidate, evidence = self._process.introduce(secrets.token_bytes(NONCE_BYTES))
-        self._admission = self._admitter.renew(candidate, evidence, self._process.policy_digest)
+        try:
+            candidate, evidence = self._process.introduce(secrets.token_bytes(NONCE_BYTES))
+            self._admission = self._admitter.renew(candidate, evidence, self._process.policy_digest)
+        except SealwrightError as error:
+            if error.code not in NOT_ITS_FAULT:
+                self._unproven_since = self._unproven_since or self._monotonic()
+            raise
+        self._unproven_since, self._retry_at = None, 0.0
+
+    def _is_overdue(self) -> bool:
+        since = self._unproven_since
+        return since is not None and self._monotonic() - since >= self._admitter.grace
 
     def bury(self) -> None:
         """Take it from the file and close its log. What cannot be written now is written by `tend`, or by the
@@ -152,7 +175,8 @@ class SignerPart:
         """
         if self._admission is not None:
             self._unclosed.add(self._admission.log_id)
-        self._process = self._admission = None
+        self._process = self._admission = self._unproven_since = None
+        self._retry_at = 0.0
         self._file.drop(self._slot)
         self._close_logs()
 

@@ -16,8 +16,6 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from sealwright.admission.appraise import SoftwareAppraiser
-from sealwright.admission.model import AdmissionPolicy, EvidenceLevel
 from sealwright.admission.service import Admitter
 from sealwright.admission.trust import RootOfTrust, open_root_of_trust
 from sealwright.clock import Clock, SystemClock
@@ -44,6 +42,7 @@ from sealwright.supervisor.ports import Part, Reporter, SignerLauncher
 from sealwright.supervisor.service import Supervisor
 from sealwright.supervisor.signer_process import ClientSignerLauncher
 from sealwright.supervisor.signers import SignerPart, SignersFile
+from sealwright.wiring.admission import admission_of
 
 EFFECTIVE = "config.json"
 DIRECTORIES = ("run", "log", "ledger")
@@ -107,11 +106,11 @@ def _assemble(config: Config, clock: Clock, launcher: SignerLauncher | None) -> 
     made = (
         register_demo_clients(config, SqlClientStore(engine), state / "demo") if config.demo.enabled else []
     )
-    admissions = AdmissionPolicy(EvidenceLevel(config.admission.evidence), config.admission.lifetime)
+    policy_of_admission, appraiser = admission_of(config)
     admitter = Admitter(
         root.admission,
-        admissions,
-        SoftwareAppraiser(),
+        policy_of_admission,
+        appraiser,
         SqlAdmissionStore(engine),
         clock,
         origin_prefix(config),
@@ -120,7 +119,9 @@ def _assemble(config: Config, clock: Clock, launcher: SignerLauncher | None) -> 
     write_effective(config, state / "run" / EFFECTIVE)
     policy = _policy_maker(config, root, SqlKeyStore(engine))
     file = SignersFile(state / "run" / "signers.json")
-    start = launcher or ClientSignerLauncher(state / "run", state / "log")
+    start = launcher or ClientSignerLauncher(
+        state / "run", state / "log", collector=config.admission.collector
+    )
     signers: list[Part] = [
         SignerPart(slot, start, policy, admitter, file, state / "log" / f"signer-{slot}.log", time.monotonic)
         for slot in range(config.signers.count)

@@ -1,0 +1,35 @@
+"""What a configuration asks of every signer: the admission policy, and who appraises by it.
+
+May never fall back to a weaker appraiser when a policy is named and cannot be read.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sealwright.admission.appraise import SoftwareAppraiser
+from sealwright.admission.attested import AttestedAppraiser, read_policy
+from sealwright.admission.model import AdmissionPolicy, EvidenceLevel
+from sealwright.admission.ports import Appraiser
+from sealwright.config import Config
+from sealwright.errors import Misconfigured
+
+
+def admission_of(config: Config) -> tuple[AdmissionPolicy, Appraiser]:
+    """The policy of admission, and the appraiser: by `admission.policy` where one is named.
+
+    Raises:
+        Misconfigured: `unreadable_file` or `bad_admission_policy`.
+    """
+    asked = config.admission
+    level, times = EvidenceLevel(asked.evidence), (asked.lifetime, asked.recheck, asked.grace)
+    if not asked.policy:
+        return AdmissionPolicy(level, *times), SoftwareAppraiser()
+    file = Path(asked.policy).expanduser().resolve()
+    try:
+        document = file.read_bytes()
+    except OSError as error:
+        reason = error.strerror or "unreadable"
+        raise Misconfigured("unreadable_file", f"cannot read admission.policy {file}: {reason}") from error
+    policy = read_policy(document, str(file))
+    return AdmissionPolicy(level, *times, policy.hash()), AttestedAppraiser(policy)

@@ -1,0 +1,120 @@
+"""Collectors on a TPM 2.0: a quote by a restricted key of ours, and Azure's report with its own key.
+
+Speaks raw commands to a device or to the socket of a software TPM. The key comes from a fixed template, so it
+is the same at every start and can be enrolled. May never extend, clear or define anything.
+Source: TCG TPM 2.0 Library, Parts 2 and 3.
+"""
+
+import os
+import socket
+import stat
+import struct
+from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from sealwright_signer.protocol import encode
+
+_CREATE_PRIMARY, _QUOTE, _PCR_READ, _FLUSH, _NV_READ, _NV_READ_PUBLIC = (
+    0x131, 0x158, 0x17E, 0x165, 0x14E, 0x169,
+)  # fmt: skip
+_AGAIN = (0x922, 0x908, 0x90A)  # RETRY, YIELDED, TESTING
+_ENDORSEMENT, _OWNER = 0x4000000B, 0x40000001
+_PASSWORD = struct.pack(">IIHBH", 9, 0x40000009, 0, 0, 0)  # a session with an empty password
+# ECC P-256, ECDSA with SHA-256; fixedTPM fixedParent sensitiveDataOrigin userWithAuth noDA restricted sign
+_TEMPLATE = struct.pack(">HHIHHHHHHHH", 0x23, 0x0B, 0x00050472, 0, 0x10, 0x18, 0x0B, 3, 0x10, 0, 0)
+_AZURE_KEY, _AZURE_REPORT, _CHUNK = 0x81000003, 0x01400001, 512
+Command = Callable[..., bytes]
+
+
+@contextmanager
+def _opened(place: Path) -> Iterator[Command]:
+    if stat.S_ISSOCK(place.stat().st_mode):
+        link = socket.socket(socket.AF_UNIX)
+        link.connect(str(place))
+        device = link.detach()
+    else:
+        device = os.open(place, os.O_RDWR | os.O_CLOEXEC)
+
+    def command(code: int, body: bytes, *handles: int, session: bytes = b"") -> bytes:
+        """What follows the header of the answer."""
+        whole = b"".join(struct.pack(">I", handle) for handle in handles) + session + body
+        tag = 0x8002 if session else 0x8001
+        for _ in range(8):
+            os.write(device, struct.pack(">HII", tag, 10 + len(whole), code) + whole)
+            answer = os.read(device, 4096)
+            _, size, result = struct.unpack_from(">HII", answer)
+            if result not in _AGAIN:
+                break
+        if result or size != len(answer):
+            raise OSError(0, f"TPM command {code:#x} answers {result:#x}")
+        return answer[10:]
+
+    try:
+        yield command
+    finally:
+        os.close(device)
+
+
+def _sized(data: bytes) -> bytes:
+    return struct.pack(">H", len(data)) + data
+
+
+def _take(data: bytes, at: int) -> bytes:
+    (length,) = struct.unpack_from(">H", data, at)
+    return data[at + 2 : at + 2 + length]
+
+
+def _selection(pcrs: range) -> bytes:
+    bits = sum(1 << pcr for pcr in pcrs)
+    return struct.pack(">IHB", 1, 0x0B, 3) + bits.to_bytes(3, "little")
+
+
+def _quoted(command: Command, key: int, extra: bytes) -> tuple[bytes, bytes, dict[str, str]]:
+    """Message, signature, and the values of PCR 0 to 15, read again while they change in between."""
+    for _ in range(4):
+        values = list[bytes]()
+        for half in (range(8), range(8, 16)):
+            answer = command(_PCR_READ, _selection(half))
+            at = 4 + 10 + 4  # counter, selection, number of digests
+            values += [_take(answer, at + 34 * i) for i in range(8)]
+        asked = _sized(extra) + struct.pack(">H", 0x10) + _selection(range(16))
+        answer = command(_QUOTE, asked, key, session=_PASSWORD)
+        message = _take(answer, 4)
+        if message.endswith(sha256(b"".join(values)).digest()):
+            (size,) = struct.unpack_from(">I", answer)
+            pcrs = {str(index): value.hex() for index, value in enumerate(values)}
+            return message, answer[4 + 2 + len(message) : 4 + size], pcrs
+    raise OSError(0, "the PCRs change all the time")
+
+
+def quote(place: Path, _nonce: bytes, _wide: bytes, narrow: bytes) -> dict[str, Any]:
+    """A quote over PCR 0 to 15 of the sha256 bank."""
+    with _opened(place) as command:
+        made = bytes.fromhex("000400000000") + _sized(_TEMPLATE) + bytes(6)
+        answer = command(_CREATE_PRIMARY, made, _ENDORSEMENT, session=_PASSWORD)
+        (key,) = struct.unpack_from(">I", answer)
+        try:
+            message, signature, pcrs = _quoted(command, key, narrow)
+        finally:
+            command(_FLUSH, b"", key)
+    parts = {"message": message, "signature": signature, "ak_public": _take(answer, 8)}
+    body = {name: b64encode(part).decode() for name, part in parts.items()}
+    return {"kind": "tpm2", "evidence": b64encode(encode({**body, "pcrs": pcrs}).encode()).decode()}
+
+
+def azure(place: Path, _nonce: bytes, _wide: bytes, narrow: bytes) -> dict[str, Any]:
+    """The report that the paravisor left in the vTPM, and a fresh quote by the key that is hashed into it."""
+    with _opened(place) as command:
+        (size,) = struct.unpack_from(">H", _take(command(_NV_READ_PUBLIC, b"", _AZURE_REPORT), 0)[-2:])
+        report = b""
+        while len(report) < size:
+            part = struct.pack(">HH", min(_CHUNK, size - len(report)), len(report))
+            report += _take(command(_NV_READ, part, _OWNER, _AZURE_REPORT, session=_PASSWORD), 4)
+        message, signature, pcrs = _quoted(command, _AZURE_KEY, narrow)
+    signed = {"message": message.hex(), "signature": signature.hex(), "pcrs": pcrs}
+    body = encode({"hcl_report": urlsafe_b64encode(report).rstrip(b"=").decode(), "quote": signed})
+    return {"kind": "azure", "evidence": b64encode(body.encode()).decode()}
