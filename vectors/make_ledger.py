@@ -2,8 +2,8 @@
 
     .venv/bin/python vectors/make_ledger.py
 
-Made with `sealwright_signer` (tree, leaves, notes); the tests check it with `sealwright.ledger`, which shares no
-code with it.
+Made with `sealwright_signer` (tree, leaves, notes); the tests check it with `sealwright.ledger`, which shares
+no code with it.
 """
 
 import hashlib
