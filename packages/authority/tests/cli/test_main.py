@@ -114,6 +114,10 @@ def test_doctor_shows_what_a_real_signer_says(capsys: pytest.CaptureFixture[str]
     assert states <= {"on", "off", "impossible"}
     assert status == int("off" in states)
     assert all(fact["reason"] for fact in shown["host"])
+    assert "collector" in shown["signer"]["note"]
+    assert {"configfs-tsm", "sev-guest", "nsm", "tpm"} <= {
+        probe["collector"] for probe in shown["collectors"]
+    }
 
 
 def test_drills_are_listed_and_an_unknown_one_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,6 +20,7 @@ from sealwright.config import Config, signer_policy
 from sealwright.errors import SealwrightError
 from sealwright.supervisor.host import Verdict, host_facts
 from sealwright.supervisor.signer_process import ClientSignerLauncher
+from sealwright_attest.doctor import Diagnosis, diagnose
 
 STATES = {"on": "[green]on[/]", "off": "[red]off[/]", "impossible": "[yellow]impossible[/]"}
 VERDICTS = {Verdict.GOOD: "[green]good[/]", Verdict.WEAK: "[yellow]weak[/]", Verdict.INFO: "[dim]info[/]"}
@@ -33,10 +34,13 @@ def command(*, config: ConfigFile = None, state: StateDirectory = None, as_json:
     settled = configured(config, state)
     signer = examine_signer(settled)
     facts = host_facts(settled.state.path)
+    machine = diagnose(Path("/"))
     if as_json:
-        write_json({"signer": signer, "host": [msgspec.to_builtins(fact) for fact in facts]})
+        seen = [msgspec.to_builtins(fact) for fact in facts]
+        write_json({"signer": signer, "collectors": msgspec.to_builtins(machine.probes), "host": seen})
     else:
         _print(signer, facts)
+        _print_collectors(machine)
     off = any(measure["state"] == "off" for measure in signer["isolation"])
     raise typer.Exit(1 if signer["error"] or off else 0)
 
@@ -49,9 +53,10 @@ def examine_signer(config: Config) -> dict[str, Any]:
         "evidence": None,
         "custody": None,
         "isolation": [],
+        "note": "",
     }
     with tempfile.TemporaryDirectory(prefix="sealwright-") as folder:
-        launcher = ClientSignerLauncher(Path(folder), Path(folder))
+        launcher = ClientSignerLauncher(Path(folder), Path(folder), collector=config.admission.collector)
         try:
             process = launcher.launch(0, signer_policy(config, [], 0))
             try:
@@ -66,13 +71,24 @@ def examine_signer(config: Config) -> dict[str, Any]:
     return found | {"started": True, "evidence": evidence.kind} | described
 
 
+def _print_collectors(machine: Diagnosis) -> None:
+    to = console()
+    to.print(f"\nEvidence: {machine.kind or 'no TEE'} here, worth {machine.level} at the most\n")
+    shown = table("collector", "reads", "there", "may we", "what")
+    for probe in machine.probes:
+        marks = ("yes" if found else "no" for found in (probe.present, probe.usable))
+        shown.add_row(probe.collector, probe.path, *marks, probe.note)
+    to.print(shown)
+
+
 def _print(signer: dict[str, Any], facts: list[Any]) -> None:
     to = console()
     if signer["error"]:
         to.print(f"[red]a signer cannot be started:[/] {signer['error']}")
     else:
         to.print(
-            f"A signer was started and ended: custody {signer['custody']}, evidence {signer['evidence']}.\n"
+            f"A signer was started and ended: custody {signer['custody']}, evidence {signer['evidence']}"
+            f"{' (' + signer['note'] + ')' if signer['note'] else ''}.\n"
         )
         shown = table("measure", "state", "reason")
         for measure in signer["isolation"]:

@@ -61,9 +61,9 @@ class ClientSignerProcess:
         return Candidate(hello.log_id, hello.origin, hello.jwk, hello.policy_digest), evidence
 
     def describe(self) -> dict[str, Any]:
-        """Its custody and its measures of isolation, as it states them."""
-        hello, _ = self._answered(bytes(32))
-        return {"custody": hello.custody, "isolation": hello.isolation}
+        """Its custody, its measures of isolation, and why it shows no evidence, as it states them."""
+        hello, shown = self._answered(bytes(32))
+        return {"custody": hello.custody, "isolation": hello.isolation, "note": shown.get("note", "")}
 
     def _answered(self, nonce: bytes) -> tuple[Hello, dict[str, str]]:
         try:
