@@ -84,7 +84,7 @@ def secrets_in(node: Any) -> Iterator[str]:
     """The secrets of a report, whatever its layout."""
     if isinstance(node, dict):
         for name, value in node.items():
-            if name in ("Secret", "secret", "snippet") and isinstance(value, str):
+            if name in ("Secret", "secret", "snippet", "full") and isinstance(value, str):
                 yield value
             yield from secrets_in(value)
     elif isinstance(node, list):
@@ -139,14 +139,7 @@ def programs(folder: Path, peers: Path) -> list[Program]:
         "--no-banner",
         "--exit-code=0",
     ]
-    betterleaks = [
-        "dir",
-        "FILE",
-        "--report-format=json",
-        "--report-path=/dev/stdout",
-        "--no-banner",
-        "--exit-code=0",
-    ]
+    betterleaks = ["auto", "FILE", "--output=-", "--no-banner", "--exit-code=0"]
     kingfisher = [
         "scan",
         "FILE",

@@ -187,7 +187,7 @@ def test_a_second_detector_that_misses_its_planted_secret_means_blind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer = {"clean": True, "bytes": 1, "sha256": "", "findings": [], "version": "x"}
-    monkeypatch.setattr(service, "_ask", lambda *_args: answer)
+    monkeypatch.setattr(service, "ask", lambda *_args: answer)
     assert refusal(small_core(b""), tmp_path) == "blind"
 
 

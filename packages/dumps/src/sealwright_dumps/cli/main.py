@@ -8,14 +8,17 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from sealwright_dumps import __version__
-from sealwright_dumps.cli import corpus, exits, gate, redact, scan, sweep, verify
+from sealwright_dumps.cli import exits
 from sealwright_dumps.errors import DumpsError, Misconfigured, Unavailable
 
+ROOMS = ("scan", "redact", "gate", "verify", "sweep", "drill", "corpus")
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+
+def parser(command: str = "") -> argparse.ArgumentParser:
+    """The command line of one command, or of all: a scan does not load the gate."""
     top = argparse.ArgumentParser(
         prog="sealwright-dumps",
         description="Finds and removes key material in crash dumps, and guards the only way out for them.",
@@ -24,14 +27,16 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     top.add_argument("--verbose", action="store_true", help="say the private detail of an error")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
-    for room in (scan, redact, gate, verify, sweep, corpus):
-        room.add(commands)
+    for room in (command,) if command in ROOMS else ROOMS:
+        import_module(f"sealwright_dumps.cli.{room}").add(commands)
     return top
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program."""
-    options = parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    named = next((word for word in words if not word.startswith("-")), "")
+    options = parser(named).parse_args(words)
     try:
         return int(options.command(options))
     except DumpsError as error:

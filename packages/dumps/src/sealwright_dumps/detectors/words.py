@@ -12,7 +12,7 @@ from enum import StrEnum
 from importlib.util import find_spec
 from typing import Any, Protocol
 
-BLOCK = 256 << 10
+BLOCK = 128 << 10
 OVERLAP = 512  # an AES-256 schedule is 240 bytes
 STRIDE = 64  # ML-DSA secrets are longer than several strides
 AES_WORDS = (4, 6, 8)
@@ -20,6 +20,7 @@ CHUNKS = {0x31: 32, 0x41: 48, 0x51: 66, 0x91: 128, 0xD1: 192, 0x111: 256, 0x191:
 TOPS = (4, 6, 8, 9, 12, 16, 24, 32, 48, 64, 96, 128)  # 64-bit limbs of scalars, primes and moduli in use
 MOST_ROOM = 0x3FF
 SLACK = 32
+SAMPLE = 61  # one word in this many tells most blocks that are not zero
 HIGH3 = sum(0b100 << (3 * place) for place in range(21))
 LOW3 = sum(0b011 << (3 * place) for place in range(21))
 BITS63 = (1 << 63) - 1
@@ -76,11 +77,13 @@ class NumpyWords:
         for start in range(shift, len(data), BLOCK):
             count = min(BLOCK + OVERLAP, len(data) - start) // 8
             words = np.frombuffer(data, dtype="<u8", offset=start, count=count)
-            if count < 4 or not words.any():
+            if count < 4 or not (words[::SAMPLE].any() or words.any()):
                 continue
             own = BLOCK // 8
-            yield from self._bignums(words, start, own)
-            yield from self._chunks(words, start, own)
+            # a structure's sizes and a chunk's header are both small: one pass finds the places of both
+            places = np.flatnonzero(((words & 0xFFFFFC00FFFFFC00) == 0) & (words != 0))
+            yield from self._bignums(words, places, start, own)
+            yield from self._chunks(words, places, start, own)
             yield from self._aes(words.view("<u4"), start, 2 * own)
             yield from self._packed(words, start, own)
 
@@ -97,11 +100,9 @@ class NumpyWords:
         for start, end in zip(starts[good].tolist(), ends[good].tolist(), strict=True):
             yield shift + 8 * start, shift + 8 * end
 
-    def _bignums(self, words: Any, start: int, own: int) -> Iterator[Spot]:
-        np = self._np
-        sizes = words[1:-1]
-        places = np.flatnonzero((sizes & 0xFFFFFC00FFFFFC00) == 0)
-        sizes = sizes[places]
+    def _bignums(self, words: Any, small: Any, start: int, own: int) -> Iterator[Spot]:
+        places = small[(small > 0) & (small < len(words) - 1)] - 1
+        sizes = words[places + 1]
         top, room = sizes & 0xFFFFFFFF, sizes >> 32
         good = self._tops[top] & (room >= top)
         places = places[good]
@@ -111,10 +112,10 @@ class NumpyWords:
             if place < own:
                 yield (Kind.BIGNUM, start + 8 * place, 0)
 
-    def _chunks(self, words: Any, start: int, own: int) -> Iterator[Spot]:
+    def _chunks(self, words: Any, small: Any, start: int, own: int) -> Iterator[Spot]:
         np = self._np
-        places = np.flatnonzero(words[:-4] - 0x30 < 0x1F0)
-        places = places[self._sizes[words[places]] & (places < own)]
+        places = small[(small < min(own, len(words) - 4)) & (words[small] <= MOST_ROOM)]
+        places = places[self._sizes[words[places]]]
         random = np.ones(len(places), dtype=np.bool_)
         for word in range(1, 5):  # a secret's words are neither small nor pointers
             random &= words[places + word] >> 48 != 0

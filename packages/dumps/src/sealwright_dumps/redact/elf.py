@@ -50,18 +50,37 @@ def plan(snapshot: Snapshot, layout: Layout) -> Iterator[Piece]:
     if len(core.headers) >= elf_core.PN_XNUM:
         raise Refused("not-redactable", "a core with this many segments cannot be redacted")
     found = elf_core.notes(core, snapshot.read)
+    mapped = [r for note in found if note.kind == NT_FILE for r in _mapped(snapshot, note)]
+    code = Ranges([*_executable(core), *mapped])
+    places = Places(core.machine, code, Ranges(_written(core)))
     yield from _headers(snapshot, core)
     for note in found:
-        yield from _note(snapshot, note, core)
-    code = Ranges(
-        [*_executable(core), *(r for n in found if n.kind == NT_FILE for r in _mapped(snapshot, n))]
-    )
+        yield from _note(snapshot, note, places)
     yield from _stacks(snapshot, core, _threads(snapshot, found, core), code)
     for header in core.headers:
         if header.kind == PT_LOAD and header.file_size and not header.flags & _WRITABLE:
             yield from _library_head(snapshot, header)
     auxiliary = next((snapshot.read(n.offset, n.size) for n in found if n.kind == 6), b"")
     yield from linkmap.pieces(linkmap.Memory(layout, snapshot.read), auxiliary)
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """What a kept register may point to. A frame pointer is an ordinary register in most programs today."""
+
+    machine: int
+    code: Ranges
+    written: Ranges
+
+    def admits(self, value: int) -> bool:
+        """Whether a register's value is an address of code or of the process's own memory."""
+        return value in self.code or value in self.written
+
+
+def _written(core: Core) -> Iterator[Range]:
+    for header in core.headers:
+        if header.kind == PT_LOAD and header.flags & _WRITABLE:
+            yield Range(header.address, header.address + header.file_size)
 
 
 def _executable(core: Core) -> Iterator[Range]:
@@ -91,7 +110,7 @@ def _headers(snapshot: Snapshot, core: Core) -> Iterator[Piece]:
     yield Piece(core.table_offset, bytes(clean), "program headers")
 
 
-def _note(snapshot: Snapshot, note: Note, core: Core) -> Iterator[Piece]:
+def _note(snapshot: Snapshot, note: Note, places: Places) -> Iterator[Piece]:
     name = len(note.owner) + 1
     padded = (name + 3) & ~3
     head = snapshot.read(note.offset - padded - 12, 12 + padded)
@@ -101,19 +120,19 @@ def _note(snapshot: Snapshot, note: Note, core: Core) -> Iterator[Piece]:
         raise Refused("unknown-note", "a note of an unknown owner", note.label)
     yield Piece(note.offset - padded - 12, head, "note header")
     raw = snapshot.read(note.offset, note.size)
-    kept = _description(note, raw, core)
+    kept = _description(note, raw, places)
     if len(kept) != len(raw):
         raise Malformed(f"{note.label} of an unusual size")
     yield Piece(note.offset, kept, note.label)
 
 
-def _description(note: Note, raw: bytes, core: Core) -> bytes:
+def _description(note: Note, raw: bytes, places: Places) -> bytes:
     """A note's content with everything gone but what the allow-list names."""
     nothing = bytes(len(raw))
     if note.owner != b"CORE":
         return nothing
     if note.kind == 1:
-        return _prstatus(raw, core.machine)
+        return _prstatus(raw, places)
     if note.kind == NT_FILE:
         return _files(raw)
     kept = {
@@ -129,16 +148,17 @@ def _program_name(raw: bytes) -> bytes:
     return name.ljust(16, b"\x00") if linkmap.plain_path(name) else bytes(16)
 
 
-def _prstatus(raw: bytes, machine: int) -> bytes:
-    end = _GENERAL + 8 * _REGISTER_COUNT[machine]
+def _prstatus(raw: bytes, places: Places) -> bytes:
+    end = _GENERAL + 8 * _REGISTER_COUNT[places.machine]
     if len(raw) < end:
         raise Malformed("NT_PRSTATUS of an unusual size")
-    kept = set(_REGISTERS[machine].values()) | ({_LINK} if machine == AARCH64 else set())
-    registers = b"".join(
-        raw[_GENERAL + 8 * place : _GENERAL + 8 * place + 8] if place in kept else bytes(8)
-        for place in range(_REGISTER_COUNT[machine])
-    )
-    return raw[:_GENERAL] + registers + bytes(len(raw) - end)
+    kept = set(_REGISTERS[places.machine].values()) | ({_LINK} if places.machine == AARCH64 else set())
+    values = struct.unpack_from(f"<{_REGISTER_COUNT[places.machine]}Q", raw, _GENERAL)
+    clean = [value if place in kept and places.admits(value) else 0 for place, value in enumerate(values)]
+    head = (
+        raw[:16] + bytes(16) + raw[32:48] + bytes(_GENERAL - 48)
+    )  # signal and process numbers; no masks, no times
+    return head + struct.pack(f"<{len(clean)}Q", *clean) + bytes(len(raw) - end)
 
 
 def _files(raw: bytes) -> bytes:

@@ -20,7 +20,8 @@ from sealwright_dumps.redact.linkmap import plain_path
 from sealwright_dumps.redact.snapshot import Snapshot
 
 _CONTEXT_SIZE = 1232
-_CONTEXT_KEPT = ((0x30, 4), (0x98, 8), (0xA0, 8), (0xF8, 8))  # flags, rsp, rbp, rip
+_FLAGS = 0x30
+_POINTERS = (0x98, 0xA0, 0xF8)  # rsp, rbp, rip
 _RSP = 0x98
 _MODULE_SIZE = 108
 _MOST_MODULES = 1 << 16
@@ -64,8 +65,12 @@ def _thread(snapshot: Snapshot, layout: Layout, thread: Thread, code: Ranges) ->
     if len(raw) != _CONTEXT_SIZE:
         return  # of another processor: nothing of it is kept
     kept = bytearray(_CONTEXT_SIZE)
-    for at, size in _CONTEXT_KEPT:
-        kept[at : at + size] = raw[at : at + size]
+    kept[_FLAGS : _FLAGS + 4] = raw[_FLAGS : _FLAGS + 4]
+    memory = Ranges(Range(s.address, s.address + s.size) for s in layout.memory)
+    for at in _POINTERS:
+        value = int.from_bytes(raw[at : at + 8], "little")
+        if value in code or value in memory:
+            kept[at : at + 8] = raw[at : at + 8]
     yield Piece(thread.context_rva, bytes(kept), "registers")
     pointer = int.from_bytes(raw[_RSP : _RSP + 8], "little")
     for segment in layout.memory:

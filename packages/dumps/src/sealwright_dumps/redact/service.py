@@ -169,11 +169,11 @@ def verify(out: Output, size: int, fingerprints: tuple[str, ...]) -> dict[str, A
     try:
         head = os.pread(out.descriptor, _SPOILED, 0)
         os.write(spoiled, head + bytes(64) + os.urandom(32) + bytes(64))
-        if _ask(spoiled, fingerprints)["clean"]:
+        if ask(spoiled, fingerprints)["clean"]:
             raise Refused("blind", "the second detector did not find a secret that was planted for it")
     finally:
         os.close(spoiled)
-    verdict = _ask(out.descriptor, fingerprints)
+    verdict = ask(out.descriptor, fingerprints)
     if verdict["bytes"] != size or verdict["sha256"] != out.sha256():
         raise Refused("scanned-nothing", "the second detector did not read what was written")
     if not verdict["clean"]:
@@ -182,7 +182,8 @@ def verify(out: Output, size: int, fingerprints: tuple[str, ...]) -> dict[str, A
     return verdict
 
 
-def _ask(descriptor: int, fingerprints: tuple[str, ...]) -> dict[str, Any]:
+def ask(descriptor: int, fingerprints: tuple[str, ...]) -> dict[str, Any]:
+    """The second detector's verdict on a descriptor, from a process of its own. Raises Refused."""
     request = json.dumps({"descriptor": descriptor, "fingerprints": list(fingerprints)})
     try:
         done = subprocess.run(
