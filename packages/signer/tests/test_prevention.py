@@ -141,6 +141,11 @@ class Scene:
             assert self._ready.wait(60), self.log.read_text()
             told = [line.split(" ", 1) for line in self.log.read_text().splitlines()]
             self.forms = {alg: forms(json.loads(secret)) for alg, secret in told}
+            needed = [] if extra else [self.isolation["secret_memory"], self.isolation["no_debugger"]]
+            for measure in needed:
+                assert measure["state"] != "off", measure
+                if measure["state"] == "impossible":
+                    pytest.skip(f"NOT POSSIBLE HERE: {measure['measure']}: {measure['reason']}")
         except BaseException:
             self.end()
             raise
@@ -148,7 +153,7 @@ class Scene:
     async def _sign(self) -> None:
         try:
             connection = await Connection.open(self.process.socket_path)
-            await connection.hello()
+            self.isolation = {m["measure"]: m for m in (await connection.hello()).isolation}
             now, requests = int(clock.wall()), []
             for alg in ("ES256", "EdDSA", "RS256"):
                 made = await connection.make_key("enterprise", alg, now, now + 3_600, now + 7_200)

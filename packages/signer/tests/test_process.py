@@ -128,3 +128,35 @@ def test_a_signer_whose_launcher_is_not_its_parent_ends(policy: dict[str, Any], 
     between = ["sh", "-c", '"$@"; exit $?', "sh", *command()]
     running = launch(policy, tmp_path / "run" / "signer", log=sys.stderr.fileno(), program=between)
     assert running.wait(30) == 75
+
+
+CARELESS = """import sys
+i = sys.argv.index("--listen-fd")
+sys.path += sys.argv[1:i]
+from sealwright_signer.__main__ import main
+from sealwright_signer.custody.memory import MemoryCustody
+
+class Careless(MemoryCustody):
+    def generate(self, alg):
+        key = "the private half"
+        raise RuntimeError(key)
+
+sys.exit(main(sys.argv[i:], custody=lambda policy: Careless()))"""
+
+
+def test_a_fault_is_told_by_name_and_place_and_ends_the_process(
+    policy: dict[str, Any], tmp_path: Path
+) -> None:
+    program = [*command()[:4], CARELESS, *command()[5:]]
+    with (tmp_path / "log").open("wb") as log:
+        running = launch(policy, tmp_path / "run" / "signer", log=log, program=program)
+
+    async def main() -> None:
+        connection = await Connection.open(running.socket_path)
+        await connection.hello()
+        with pytest.raises(SignerGone):
+            await active_key(connection)
+
+    asyncio.run(main())
+    assert running.wait(30) == 1
+    assert (tmp_path / "log").read_text() == "signer ends: RuntimeError at <string>:10\n"
