@@ -60,11 +60,12 @@ def configuration(state: Path, port: int) -> str:
 
 
 def role(root: int, pid: int) -> str:
-    """What a process of ours is for."""
-    words = procfs.command_line(pid)
+    """What a process of ours is for. A signer hides its command line; the small process that guards it
+    counts with it.
+    """
     if pid == root:
         return "supervisor"
-    return "signer" if any("sealwright_signer" in word for word in words) else "authority"
+    return "authority" if "authority" in procfs.command_line(pid) else "signer"
 
 
 def endpoint(config: Path, port: int, algorithm: str, root: int) -> Target:
