@@ -97,7 +97,7 @@ class Growing:
                 self._session.request(ALGORITHM, hashlib.sha256(kept).hexdigest()) for kept in records
             ]
             started = time.perf_counter()
-            outcomes = await self.link.sign(requests, records)
+            outcomes = await self.link.sign(requests, records, lambda: None)
             batches[at] = time.perf_counter() - started
             if at % max(1, until // KEPT) == 0:
                 outcome: Any = outcomes[0]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jwt
@@ -74,9 +74,10 @@ class FakeSigner:
         self.asked: list[Sequence[Any]] = []
 
     async def sign(
-        self, requests: Sequence[Sequence[Any]], records: Sequence[bytes]
+        self, requests: Sequence[Sequence[Any]], records: Sequence[bytes], answered: Callable[[], None]
     ) -> Sequence[tuple[str, int] | dict[str, str]]:
         await asyncio.sleep(0)
+        answered()
         assert len(requests) == len(records)
         self.batches.append(len(requests))
         self.asked.extend(requests)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from sealwright.issuer.model import Client, SignRequest
@@ -53,10 +53,11 @@ class SigningPort(Protocol):
         ...
 
     async def sign(
-        self, requests: Sequence[SignRequest], records: Sequence[bytes]
+        self, requests: Sequence[SignRequest], records: Sequence[bytes], answered: Callable[[], None]
     ) -> Sequence[tuple[str, int] | dict[str, str]]:
         """Sign a batch; returns only after its leaves and records are durable.
 
+        `answered` is called when the signer is free for the next batch, before this one is durable.
         Each result is (token, seconds that it lives) or {"refused": code, "message": text}.
 
         Raises:

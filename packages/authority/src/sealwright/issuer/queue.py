@@ -2,7 +2,9 @@
 
 Issued tokens are validated before they are handed out: all of a small batch, one in sixteen at random of a
 larger one (ADR 0004). No request waits for a batch to fill: while the signer is free a single request goes
-at once, while it is busy the next batch grows. A token is handed out only after its batch is durable.
+at once, while it is busy the next batch grows. The signer has one batch at a time, and is given the next as
+soon as it has answered, while the one before is made durable: batches stay as large as the load allows,
+which is what makes them cheap. A token is handed out only after its batch is durable.
 """
 
 from __future__ import annotations
@@ -17,8 +19,8 @@ from sealwright.issuer.model import Signed, SignRequest
 from sealwright.issuer.ports import SigningPort
 
 MAX_BATCH = 256
-IN_FLIGHT = 2
-"""Batches under way at once: while one is committed the signer works on the next."""
+MAX_UNDER_WAY = 8
+"""Batches under way at once, one of them at the signer: a slow disk holds up the next rather than memory."""
 MAX_WAITING = 8_192
 ALWAYS_VALIDATED = 4
 """Batch size up to which every token is validated; above it one in `SAMPLE`."""
@@ -37,6 +39,7 @@ class SignQueue:
         self._waiting: deque[tuple[SignRequest, bytes, asyncio.Future[Signed]]] = deque()
         self._under_way: set[asyncio.Task[None]] = set()
         self._scheduled = False
+        self._signing = False
 
     def submit(self, request: SignRequest, record: bytes) -> asyncio.Future[Signed]:
         """Queue a request. The future fails with `Refused` (signer's code) or `Unavailable`.
@@ -56,24 +59,43 @@ class SignQueue:
 
     def _pump(self) -> None:
         self._scheduled = False
-        while self._waiting and len(self._under_way) < IN_FLIGHT:
-            batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
-            task = asyncio.get_running_loop().create_task(self._run(batch))
-            self._under_way.add(task)
-            task.add_done_callback(self._done)
+        if self._signing or not self._waiting or len(self._under_way) >= MAX_UNDER_WAY:
+            return
+        self._signing = True
+        batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
+        task = asyncio.get_running_loop().create_task(self._run(batch))
+        self._under_way.add(task)
+        task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
         self._pump()
 
+    def _turn(self) -> Callable[[], None]:
+        """A function that ends this batch's turn at the signer; calling it again does nothing."""
+        ended = False
+
+        def end() -> None:
+            nonlocal ended
+            if not ended:
+                ended, self._signing = True, False
+                self._pump()
+
+        return end
+
     async def _run(self, batch: list[tuple[SignRequest, bytes, asyncio.Future[Signed]]]) -> None:
+        end_turn = self._turn()
         try:
-            results = await self._signer.sign([item[0] for item in batch], [item[1] for item in batch])
+            results = await self._signer.sign(
+                [item[0] for item in batch], [item[1] for item in batch], end_turn
+            )
         except (Refused, Unavailable) as error:
             for _, _, future in batch:
                 if not future.done():
                     future.set_exception(error)
             return
+        finally:
+            end_turn()
         everything = len(batch) <= ALWAYS_VALIDATED
         for (request, _, future), result in zip(batch, results, strict=True):
             if future.done():

@@ -123,18 +123,24 @@ class SignerLink:
         """The signer's counters since its start."""
         return await _told(self._connection.stats())
 
-    async def sign(self, requests: Sequence[Sequence[Any]], records: Sequence[bytes]) -> list[SignOutcome]:
+    async def sign(
+        self, requests: Sequence[Sequence[Any]], records: Sequence[bytes], answered: Callable[[], None]
+    ) -> list[SignOutcome]:
         """Sign a batch; returns only after its leaves and records are durable.
 
         Args:
             requests: typed fields (docs/formats/signer-protocol.md).
             records: the private record of each.
+            answered: called when the signer is free for the next batch, before this one is durable.
 
         Raises:
             Unavailable: the signer went away; nothing of the batch may leave.
             Refused: the batch as a whole was refused, or its commit.
         """
-        results, batch = await _told(self._connection.sign(requests))
+        try:
+            results, batch = await _told(self._connection.sign(requests))
+        finally:
+            answered()
         if batch is None:
             return [result for result in results if isinstance(result, dict)]
         kept: list[bytes | None] = [

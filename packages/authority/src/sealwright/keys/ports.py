@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from sealwright.keys.model import Incarnation, Key, KeyState, Manifest, Tombstone
@@ -39,9 +39,9 @@ class SignerPort(Protocol):
         ...
 
     async def sign(
-        self, requests: Sequence[Sequence[Any]], records: Sequence[bytes]
+        self, requests: Sequence[Sequence[Any]], records: Sequence[bytes], answered: Callable[[], None]
     ) -> Sequence[tuple[str, int] | dict[str, str]]:
-        """Sign a batch of tokens."""
+        """Sign a batch of tokens; `answered` is called when the signer is free, before they are durable."""
         ...
 
 

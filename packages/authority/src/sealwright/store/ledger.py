@@ -28,6 +28,7 @@ from sqlalchemy.engine import RowMapping
 from sealwright.errors import Refused
 from sealwright.ledger.merkle import HASH_BYTES
 from sealwright.ledger.model import Entry, Log
+from sealwright.store.append import Head, SqliteAppender, is_sqlite_file
 from sealwright.store.db import metadata, reader
 
 logs = Table(
@@ -61,8 +62,7 @@ _LEAF = (
     .join(logs, logs.c.id == leaves.c.log)
     .where(logs.c.log_id == bindparam("log_id"), leaves.c.idx == bindparam("idx"))
 )
-# Statements are built once: building and naming them anew took more than SQLite does with them, and every
-# token waits for its batch's commit.
+# Statements are built once: building them anew took more than the database does with them.
 _INSERT = insert(leaves)
 _HEAD = select(logs).where(logs.c.log_id == bindparam("log_id"))
 _MOVE = (
@@ -82,7 +82,7 @@ class SqlLedgerStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._reader = reader(engine)
-        self._numbers: dict[str, int] = {}  # a log keeps its number for ever
+        self._appender = SqliteAppender(engine) if is_sqlite_file(engine) else None
 
     def add_log(self, log: Log, at: int) -> None:
         """Begin a log of size zero. Nothing happens when it is there already."""
@@ -122,29 +122,30 @@ class SqlLedgerStore:
     def _row(connection: Connection, log_id: str) -> RowMapping | None:
         return connection.execute(_HEAD, {"log_id": log_id}).mappings().first()
 
-    def _number(self, connection: Connection, log_id: str) -> int:
-        number = self._numbers.get(log_id)
-        if number is None:
-            row = self._row(connection, log_id)
-            number = row["id"] if row else 0  # no log has the number 0
-            if number:
-                self._numbers[log_id] = number
-        return number
-
     def append(self, before: int, entries: Sequence[Entry], log: Log, frontier: Sequence[bytes]) -> None:
         """Store entries and the new head in one transaction; `head_moved` when the size is not `before`."""
+        head = (log.size, log.checkpoint, b"".join(frontier))
+        if self._appender is not None:
+            moved = self._appender.append(log.log_id, before, head, entries)
+        else:
+            moved = self._append(log.log_id, before, head, entries)
+        if not moved:
+            raise Refused("head_moved", "another writer appended to this log, or it is closed", log.log_id)
+
+    def _append(self, log_id: str, before: int, head: Head, entries: Sequence[Entry]) -> bool:
         with self._engine.begin() as connection:
-            number = self._number(connection, log.log_id)
-            head = {"number": number, "before": before, "after": log.size, "head": log.checkpoint}
-            moved = connection.execute(_MOVE, head | {"nodes": b"".join(frontier)})
-            if moved.rowcount != 1:
-                raise Refused(
-                    "head_moved", "another writer appended to this log, or it is closed", log.log_id
-                )
+            row = self._row(connection, log_id)
+            number = row["id"] if row else 0  # no log has the number 0
+            size, checkpoint, nodes = head
+            values = {"number": number, "before": before, "after": size, "head": checkpoint, "nodes": nodes}
+            if connection.execute(_MOVE, values).rowcount != 1:
+                connection.rollback()
+                return False
             connection.execute(
                 _INSERT,
                 [{"log": number, "idx": e.index, "leaf": e.leaf, "record": e.record} for e in entries],
             )
+        return True
 
     def close_log(self, log_id: str, at: int) -> None:
         """Say that no leaf will follow."""
