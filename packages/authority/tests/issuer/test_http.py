@@ -100,7 +100,8 @@ class Desk:
             lambda token, _realm, _audience: self.checked.append(token),
             StoppedClock(),
         )
-        self.endpoint = TokenEndpoint(self.issuer)
+        self.counted: list[tuple[str, str]] = []
+        self.endpoint = TokenEndpoint(self.issuer, lambda *told: self.counted.append(told))
 
     def ask(
         self,
@@ -177,6 +178,12 @@ def test_a_client_gets_a_token_that_is_never_cached(desk: Desk) -> None:
         "scope": "mail.read mail.send",
     }
     assert desk.checked == ["token-of-app"]
+    assert desk.counted == [("enterprise", "issued")]
+
+
+def test_a_name_that_is_no_realm_never_becomes_a_label(desk: Desk) -> None:
+    desk.ask(path="/made-up/oauth2/token")
+    assert desk.counted == [("unknown", "unknown_realm")]
 
 
 def test_a_secret_in_the_body_works_as_well(desk: Desk) -> None:

@@ -35,6 +35,7 @@ COMMANDS = {
     "config": Entry("config", "Check and show the configuration.", group=True),
     "clients": Entry("clients", "List, add and disable clients.", group=True),
     "keys": Entry("keys", "Show the token keys and their states.", group=True),
+    "adoption": Entry("adoption", "Show which audiences the standard validator covers."),
     "alarms": Entry("alarms", "Show alarms, and follow them as they come."),
     "respond": Entry("respond", "Answer an incident: who was touched, who could have been.", group=True),
     "lab": Entry("lab", "Make a world with hidden attacks; score the detections on it.", group=True),

@@ -52,9 +52,16 @@ def _problem(status: int, code: str, text: str) -> Response:
 
 
 def realm_routes(
-    realms: Mapping[str, RealmView], keys: Callable[[], list[Key]], clock: Clock, lead: int
+    realms: Mapping[str, RealmView],
+    keys: Callable[[], list[Key]],
+    clock: Clock,
+    lead: int,
+    fetched: Callable[[str], None],
 ) -> list[Route]:
-    """Metadata (RFC 8414, both well-known forms; OpenID discovery) and JWKS of each realm."""
+    """Metadata (RFC 8414, both well-known forms; OpenID discovery) and JWKS of each realm.
+
+    `fetched` is told of every fetch of a realm's plain JWKS.
+    """
     kept = f"public, max-age={metadata.jwks_max_age(lead)}"
 
     def of(describe: Callable[[RealmView], dict[str, Any]]) -> Callable[[Request], Any]:
@@ -68,7 +75,12 @@ def realm_routes(
 
     server = of(metadata.authorization_server)
     openid = of(metadata.openid_provider)
-    jwks = of(lambda realm: metadata.jwks(keys(), realm.name, clock.now()))
+
+    def key_set(realm: RealmView) -> dict[str, Any]:
+        fetched(realm.name)
+        return metadata.jwks(keys(), realm.name, clock.now())
+
+    jwks = of(key_set)
     return [
         Route("/.well-known/oauth-authorization-server/{realm}", server),
         Route("/{realm}/.well-known/oauth-authorization-server", server),

@@ -51,6 +51,10 @@ _OAUTH_ERRORS = frozenset(
     }
 )
 
+Count = Callable[[str, str], None]
+"""(realm, `issued` or the code of the refusal): called once for every answer."""
+UNKNOWN_REALM = "unknown"
+
 log = logging.getLogger(__name__)
 
 
@@ -98,8 +102,9 @@ def _parse(scope: Scope, body: bytes) -> TokenRequest:
 class TokenEndpoint:
     """ASGI application for the token endpoints of all realms."""
 
-    def __init__(self, issuer: Issuer) -> None:
+    def __init__(self, issuer: Issuer, count: Count) -> None:
         self._issuer = issuer
+        self._count = count
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request whose path ends in `/oauth2/token`."""
@@ -111,8 +116,10 @@ class TokenEndpoint:
             signed, grant = await self._issuer.issue(request)
         except SealwrightError as error:
             status, headers, answer = _refusal(error)
+            self._count(self._realm(scope), error.code)
         else:
             status = 200
+            self._count(request.realm, "issued")
             answer = {"access_token": signed.token, "token_type": "Bearer", "expires_in": signed.expires_in}
             if grant.scope:
                 answer["scope"] = grant.scope
@@ -120,6 +127,11 @@ class TokenEndpoint:
         length = (b"content-length", b"%d" % len(content))
         await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
         await send({"type": "http.response.body", "body": content})
+
+    def _realm(self, scope: Scope) -> str:
+        """The realm for the count; names that are no realm must not become labels."""
+        name: str = scope["path"][1 : -len(PATH_SUFFIX)]
+        return name if self._issuer.has_realm(name) else UNKNOWN_REALM
 
 
 def _refusal(error: SealwrightError) -> tuple[int, list[tuple[bytes, bytes]], dict[str, Any]]:

@@ -75,6 +75,10 @@ class Issuer:
             raise Refused("unknown_realm", "no such realm")
         return realm
 
+    def has_realm(self, name: str) -> bool:
+        """Whether there is a realm of this name."""
+        return name in self._realms
+
     async def issue(self, request: TokenRequest) -> tuple[Signed, Grant]:
         """Issue a token. Returns when it may leave.
 

@@ -26,6 +26,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     delete,
+    func,
     insert,
     select,
     text,
@@ -34,6 +35,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
+from sealwright.detection.adoption import AudienceSeen
 from sealwright.detection.model import (
     Alarm,
     Kept,
@@ -195,6 +197,26 @@ class SqlObservationStore:
             connection.execute(
                 update(batch_table).where(batch_table.c.number.in_(sorted(numbers))).values(judged=True)
             )
+
+    def seen_audiences(self, since: float) -> list[AudienceSeen]:
+        """Different tokens reported since a time (unix seconds), by audience and validator."""
+        query = (
+            select(
+                observation.c.aud,
+                observation.c.reporter,
+                observation.c.instance,
+                func.count(observation.c.digest.distinct()).label("tokens"),
+            )
+            .where(observation.c.at >= since, observation.c.signature == "valid")
+            .group_by(observation.c.aud, observation.c.reporter, observation.c.instance)
+        )
+        with _transaction(self._reader) as connection:
+            rows = connection.execute(query).all()
+        return [
+            AudienceSeen(audience, row.reporter, row.instance, row.tokens)
+            for row in rows
+            for audience in msgspec.json.decode(row.aud or "[]", type=list[str])
+        ]
 
     def validators(self) -> list[ValidatorStatus]:
         """See the port."""

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import Any
 
+import msgspec
 from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from sealwright.admin import http as admin_http
 from sealwright.clock import Clock
@@ -24,6 +29,10 @@ def admin_app(authority: Authority, config: Config, clock: Clock) -> App:
     async def audit(action: str, subject: str, details: dict[str, Any]) -> None:
         await authority.auditor.audit(operator, action, subject, details)
 
+    async def adoption(_request: Request) -> Response:
+        told = await asyncio.to_thread(authority.adoption, config, clock.now())
+        return Response(msgspec.json.encode(told), media_type="application/json")
+
     realms = {name: realm.audiences for name, realm in config.realms.items()}
     return Starlette(
         routes=[
@@ -31,5 +40,6 @@ def admin_app(authority: Authority, config: Config, clock: Clock) -> App:
             *keys_http.admin_routes(authority.keys, authority.stores.keys.all, audit, clock),
             *clients_http.admin_routes(authority.stores.clients, realms, audit, authority.clients.forget),
             *detection_http.admin_routes(authority.alarms),
+            Route("/admin/adoption", adoption),
         ]
     )

@@ -16,6 +16,7 @@ from sealwright.admission.trust import root_version
 from sealwright.clock import Clock
 from sealwright.config import Config
 from sealwright.detection import http as detection_http
+from sealwright.detection.adoption import Adoption, adoption
 from sealwright.detection.feed import AlarmFeed
 from sealwright.detection.history import KeyHistory
 from sealwright.detection.judging import Judging
@@ -43,6 +44,7 @@ from sealwright.store.keys import SqlKeyStore
 from sealwright.store.ledger import SqlLedgerStore
 from sealwright.store.sight import SqlLedgerView
 from sealwright.wiring.clients import CachedClients, ReporterCredentials
+from sealwright.wiring.figures import Figures
 from sealwright.wiring.selfcheck import SelfCheck
 from sealwright.wiring.signers import SignerManager
 
@@ -114,6 +116,7 @@ class Authority:
     clients: CachedClients
     auditor: Auditor
     registry: CollectorRegistry
+    figures: Figures
 
     @classmethod
     def build(cls, config: Config, clock: Clock) -> Authority:
@@ -148,6 +151,7 @@ class Authority:
             clients=clients,
             auditor=Auditor(stores.audit, clock, keys),
             registry=registry,
+            figures=Figures(registry, clock.now()),
         )
 
     def public_app(self, config: Config, clock: Clock) -> App:
@@ -168,10 +172,16 @@ class Authority:
                 *discovery_http.manifest_routes(self.manifests, state / "trust"),
                 *discovery_http.ledger_routes(self.ledger, state / "ledger", self._revoked),
                 *detection_http.routes(self.detector, ReporterCredentials(self.clients)),
-                *discovery_http.realm_routes(views, self.stores.keys.unretired, clock, config.keys.lead),
+                *discovery_http.realm_routes(
+                    views,
+                    self.stores.keys.unretired,
+                    clock,
+                    config.keys.lead,
+                    self.figures.jwks_fetched,
+                ),
             ]
         )
-        token = TokenEndpoint(self.issuer)
+        token = TokenEndpoint(self.issuer, self.figures.token_request)
 
         async def app(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
             if scope["type"] == "http" and scope["path"].endswith(PATH_SUFFIX):
@@ -180,6 +190,20 @@ class Authority:
                 await rest(scope, receive, send)
 
         return app
+
+    def adoption(self, config: Config, now: float) -> Adoption:
+        """Who validates with the standard validator, since this process started."""
+        audiences = {name: realm.audiences for name, realm in config.realms.items()}
+        store, figures = self.stores.observations, self.figures
+        return adoption(
+            audiences,
+            store.validators(),
+            store.seen_audiences(figures.since),
+            figures.issued,
+            figures.fetches,
+            since=figures.since,
+            now=now,
+        )
 
     def _revoked(self, kid: str) -> bool:
         key = self.stores.keys.get(kid)

@@ -1,0 +1,34 @@
+"""`sealwright adoption`: which audiences the standard validator covers, and the share of tokens that it has
+seen.
+"""
+
+from __future__ import annotations
+
+from sealwright.cli.admin import Admin
+from sealwright.cli.options import AsJson, ConfigFile, StateDirectory, configured
+from sealwright.cli.output import console, moment, table, write_json
+
+
+def command(*, config: ConfigFile = None, state: StateDirectory = None, as_json: AsJson = False) -> None:
+    """Show who validates with the standard validator, since the authority started."""
+    told = Admin.of(configured(config, state)).get("/admin/adoption")
+    if as_json:
+        write_json(told)
+        return
+    shown = table("realm", "audience", "covered", "tokens seen", "validators")
+    for one in told["audiences"]:
+        covered = "[green]yes[/green]" if one["covered"] else "[yellow]not seen[/yellow]"
+        names = "\n".join(one["validators"]) or "-"
+        shown.add_row(one["realm"], one["audience"], covered, str(one["tokens"]), names)
+    console().print(shown)
+    share = "no token issued yet" if told["share"] is None else f"{told['share']:.0%}"
+    console().print(
+        f"since {moment(int(told['since']))}: {told['issued']} tokens issued, "
+        f"{told['validated']} seen by the standard validator ({share})"
+    )
+    for realm, count in sorted(told["plain_jwks_fetches"].items()):
+        console().print(
+            f"{count} fetches of the plain JWKS of {realm}: relying parties that read no manifest"
+        )
+    for name in told["silent"]:
+        console().print(f"[yellow]silent:[/yellow] {name}")
