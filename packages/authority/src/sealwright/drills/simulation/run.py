@@ -181,7 +181,7 @@ class _Run:
                 request: list[Any] = [
                     realm, key.kid, "at+jwt", "app", "app", sorted(expect.audiences), "", TTL, RECORD, None,
                 ]  # fmt: skip
-                result = (await signer.sign([request], [b""]))[0]
+                result = (await signer.sign([request], [b""], lambda: None))[0]
             except (Unavailable, Refused):
                 self._outcome.unavailable += 1
                 continue

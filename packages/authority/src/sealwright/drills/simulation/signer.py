@@ -114,9 +114,10 @@ class LocalSigner:
         self._ask(self.signer.statement, type=kind, digest=digest)
 
     async def sign(
-        self, requests: Sequence[Sequence[Any]], records: Sequence[bytes]
+        self, requests: Sequence[Sequence[Any]], records: Sequence[bytes], answered: Callable[[], None]
     ) -> Sequence[tuple[str, int] | dict[str, str]]:
         """Sign tokens."""
         del records  # private records are the authority's; the simulation keeps none
         results = self._ask(self.signer.sign, requests=[list(request) for request in requests])["results"]
+        answered()
         return [result if isinstance(result, dict) else (result, int(requests[0][7])) for result in results]
