@@ -62,7 +62,8 @@ def require_proof_header(case: ProofCase) -> None:
     header = case.header
     if header.get("typ") != PROOF_TYPE:
         raise _invalid("typ")
-    if header.get("alg") not in ALGORITHMS:
+    algorithm = header.get("alg")
+    if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
         raise _invalid("alg")
     if not header.keys() <= {"typ", "alg", "jwk", "kid"}:
         raise _invalid("a header parameter that no proof has")
