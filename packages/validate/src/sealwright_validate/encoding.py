@@ -5,6 +5,7 @@ NaN, no lone surrogates, no deep nesting.
 """
 
 import json
+import re
 from base64 import urlsafe_b64encode
 from binascii import Error, a2b_base64
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ MAX_DEPTH: Final = 16  # levels of objects and arrays; claims of real issuers st
 
 # '+', '/' and '=' are no base64url: they become '!', which no base64 decoder accepts.
 TO_BASE64: Final = bytes.maketrans(b"-_+/=", b"+/!!!")
+_BRACKET_OR_STRING: Final = re.compile(r'[\[\]{}]|"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 _PADDING: Final = (b"", None, b"==", b"=")
 # RFC 7515 appendix C with RFC 4648 §3.5: the bits that the last character leaves over must be zero, or one
 # value would have several spellings.
@@ -91,24 +93,18 @@ def decode_json_object(unverified: bytes) -> dict[str, Any]:
 
 
 def _require_shallow(text: str) -> None:
-    """Refuse deep nesting before a recursive reader sees it. Brackets inside strings do not count."""
+    """Refuse deep nesting before a recursive reader sees it. Brackets inside strings do not count.
+
+    Linear in the text: a string that does not end is taken to the end, and left to the JSON reader to refuse.
+    """
     depth = 0
-    in_string = escaped = False
-    for character in text:
-        if in_string:
-            if escaped:
-                escaped = False
-            elif character == "\\":
-                escaped = True
-            elif character == '"':
-                in_string = False
-        elif character == '"':
-            in_string = True
-        elif character in "{[":
+    for found in _BRACKET_OR_STRING.finditer(text):
+        mark = found[0]
+        if mark in "{[":
             depth += 1
             if depth > MAX_DEPTH:
                 raise ValueError("nested too deeply")
-        elif character in "}]":
+        elif mark in "}]":
             depth -= 1
 
 
