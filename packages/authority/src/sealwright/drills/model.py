@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol
 
 
 class Control(StrEnum):
-    """What stands in an attacker's way; each can be switched off in the sandbox, and then the drill must
-    fail.
+    """What stands in the way of the attack of 2023; each can be switched off in the sandbox, and then the
+    drill must fail. Other drills name their own.
     """
 
     PRIVATE_HALF_DESTROYED = "private-half-destroyed"
@@ -33,7 +35,7 @@ class Finding:
 
     step: str
     attack: str
-    control: Control | None
+    control: StrEnum | None
     expected: str
     observed: str
     held: bool
@@ -58,3 +60,35 @@ class DrillResult:
     def held(self) -> bool:
         """Whether every control held (and every demonstration showed what it says)."""
         return bool(self.steps) and all(step.finding.held for step in self.steps)
+
+
+class Place(Protocol):
+    """Where a drill is carried out; removed afterwards, whatever happens."""
+
+    def start(self) -> None:
+        """Make everything ready for the first step."""
+        ...
+
+    def stop(self) -> None:
+        """End everything that was started."""
+        ...
+
+    def remove(self) -> None:
+        """Delete the state."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Drill:
+    """One drill: what it shows, its steps in order, its controls, chapter titles by the steps' first part.
+
+    `place` makes the place from an empty directory and the controls to switch off.
+    """
+
+    name: str
+    shows: str
+    steps: Sequence[Callable[[Any], Iterator[Finding]]]
+    controls: Collection[StrEnum]
+    titles: Mapping[str, str]
+    scene: str
+    place: Callable[[Path, Collection[str]], Place]

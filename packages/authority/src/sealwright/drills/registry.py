@@ -8,23 +8,23 @@ from collections.abc import Collection
 
 from rich.console import Console
 
-from sealwright.drills import storm_0558
-from sealwright.drills.model import Control, DrillResult
+from sealwright.drills import rogue_signer, storm_0558
+from sealwright.drills.model import Drill, DrillResult
 from sealwright.drills.runner import carry_out
 from sealwright.drills.timeline import Timeline
 from sealwright.errors import Misconfigured
 
-DRILLS = {"storm-0558": storm_0558.SHOWS}
-_STEPS = {"storm-0558": storm_0558.STEPS}
+_KNOWN = {drill.name: drill for drill in (storm_0558.DRILL, rogue_signer.DRILL)}
+DRILLS = {name: drill.shows for name, drill in _KNOWN.items()}
 
 
-def require_controls(disabled: Collection[str]) -> None:
-    """Refuse a control that does not exist: a drill that ran with everything on would then mislead.
+def require_controls(drill: Drill, disabled: Collection[str]) -> None:
+    """Refuse a control that the drill does not have: one that ran with everything on would then mislead.
 
     Raises:
         Misconfigured: `unknown_control`.
     """
-    known = [str(control) for control in Control]
+    known = [str(control) for control in drill.controls]
     for name in disabled:
         if name not in known:
             raise Misconfigured("unknown_control", f"no control {name}; there are: {', '.join(known)}")
@@ -32,13 +32,14 @@ def require_controls(disabled: Collection[str]) -> None:
 
 def run(name: str, *, as_json: bool, disabled: Collection[str] = ()) -> int:
     """Carry a drill out. Returns the exit status: 0 only if every control held."""
-    require_controls(disabled)
+    drill = _KNOWN[name]
+    require_controls(drill, disabled)
     if as_json:
-        result = carry_out(name, _STEPS[name], disabled)
+        result = carry_out(name, drill.steps, disabled, place=drill.place)
         sys.stdout.write(json.dumps(describe(result), indent=2) + "\n")
     else:
-        timeline = Timeline(Console(), DRILLS[name], disabled)
-        result = carry_out(name, _STEPS[name], disabled, timeline.show)
+        timeline = Timeline(Console(), drill, disabled)
+        result = carry_out(name, drill.steps, disabled, timeline.show, drill.place)
         timeline.close(result)
     return 0 if result.held else 1
 

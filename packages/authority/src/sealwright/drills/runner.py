@@ -6,17 +6,22 @@ import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from sealwright.drills.model import DrillResult, Finding, StepResult
+from sealwright.drills.model import DrillResult, Finding, Place, StepResult
 from sealwright.drills.sandbox import Sandbox
 from sealwright.errors import SealwrightError
 
-Run = Callable[[Sandbox], Iterator[Finding]]
+Run = Callable[[Any], Iterator[Finding]]
 Watch = Callable[[StepResult], None]
 
 
 def carry_out(
-    name: str, steps: Sequence[Run], disabled: Collection[str], watch: Watch | None = None
+    name: str,
+    steps: Sequence[Run],
+    disabled: Collection[str],
+    watch: Watch | None = None,
+    place: Callable[[Path, Collection[str]], Place] = Sandbox,
 ) -> DrillResult:
     """Run every step of a drill, or up to one that cannot be carried out.
 
@@ -25,6 +30,7 @@ def carry_out(
         steps: in order.
         disabled: controls to switch off in the sandbox.
         watch: told of each outcome as it is known.
+        place: makes the place where it is carried out.
     """
     results: list[StepResult] = []
 
@@ -35,7 +41,7 @@ def carry_out(
             watch(result)
 
     directory = Path(tempfile.mkdtemp(prefix="sealwright-drill-"))
-    sandbox = Sandbox(directory, disabled)
+    sandbox = place(directory, disabled)
     try:
         began = time.monotonic()
         sandbox.start()

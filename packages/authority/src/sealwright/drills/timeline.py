@@ -9,33 +9,22 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from sealwright.drills.model import DrillResult, StepResult
-
-TITLES = {
-    "1": "theft: the key that stopped signing",
-    "2": "forgery: an expired consumer key, an enterprise token",
-    "3": "detection: a key that signs right now",
-    "4": "renewal: a token for a token",
-    "5": "response: revoke, everywhere",
-    "6": "the attacker inside the front end",
-    "7": "the cover-up",
-}
+from sealwright.drills.model import Drill, DrillResult, StepResult
 
 
 class Timeline:
     """Prints each outcome as it comes, and the verdict at the end."""
 
-    def __init__(self, console: Console, shows: str, disabled: Collection[str]) -> None:
+    def __init__(self, console: Console, drill: Drill, disabled: Collection[str]) -> None:
         self._console = console
+        self._titles = drill.titles
         self._chapter = ""
         self._elapsed = 0.0
-        console.print(Panel(shows, title="drill storm-0558", border_style="cyan"))
+        console.print(Panel(drill.shows, title=f"drill {drill.name}", border_style="cyan"))
         if disabled:
             off = ", ".join(sorted(disabled))
             console.print(f"[yellow]switched off in this sandbox:[/yellow] {off}")
-        console.print(
-            "[dim]starting a sandbox: a signer that leaks its keys, an authority, a clock to move[/dim]"
-        )
+        console.print(f"[dim]{drill.scene}[/dim]")
 
     def show(self, result: StepResult) -> None:
         """One outcome."""
@@ -44,7 +33,7 @@ class Timeline:
         chapter = finding.step.split("-")[0]
         if chapter != self._chapter:
             self._chapter = chapter
-            self._console.print(f"\n[bold cyan]{TITLES.get(chapter, finding.step)}[/bold cyan]")
+            self._console.print(f"\n[bold cyan]{self._titles.get(chapter, finding.step)}[/bold cyan]")
         mark = Text("✔ held  ", "bold green") if finding.held else Text("✘ FAILED", "bold red")
         if finding.control is None:
             mark = Text("• shown ", "blue") if finding.held else Text("✘ FAILED", "bold red")

@@ -4,6 +4,8 @@ end.
 
 from __future__ import annotations
 
+from sealwright.drills.model import Control, Drill
+from sealwright.drills.sandbox import Sandbox
 from sealwright.drills.storm_0558 import (
     compromised_front_end,
     forge_across_realms,
@@ -25,3 +27,22 @@ STEPS = (
     rewrite_ledger.run,
 )
 """In order; each builds on the state that the one before leaves."""
+
+TITLES = {
+    "1": "theft: the key that stopped signing",
+    "2": "forgery: an expired consumer key, an enterprise token",
+    "3": "detection: a key that signs right now",
+    "4": "renewal: a token for a token",
+    "5": "response: revoke, everywhere",
+    "6": "the attacker inside the front end",
+    "7": "the cover-up",
+}
+DRILL = Drill(
+    name="storm-0558",
+    shows=SHOWS,
+    steps=STEPS,
+    controls=tuple(Control),
+    titles=TITLES,
+    scene="starting a sandbox: a signer that leaks its keys, an authority, a clock to move",
+    place=Sandbox,
+)
