@@ -59,6 +59,7 @@ class SignerManager:
         self._keys = keys
         self._issuer = issuer
         self._sessions: dict[str, _Session] = {}
+        self._settled: dict[str, SignerEntry] | None = None  # the list whose unnamed logs are closed
 
     @property
     def links(self) -> list[SignerLink]:
@@ -96,6 +97,11 @@ class SignerManager:
             if log_id not in self._sessions:
                 task = asyncio.get_running_loop().create_task(self._keep(entry), name=f"signer {log_id}")
                 self._sessions[log_id] = _Session(task)
+        if named != self._settled:  # not at every look: it asks the database
+            self._close_logs(named)
+            self._settled = named
+
+    def _close_logs(self, named: dict[str, SignerEntry]) -> None:
         for stored in self._store.logs():
             if stored.closed_at is None and stored.log_id not in named:
                 self._ledger.close_log(stored.log_id)
