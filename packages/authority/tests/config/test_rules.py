@@ -27,6 +27,12 @@ def named(name: str) -> Config:
 
 
 BROKEN: list[tuple[str, Config]] = [
+    ("admission_policy", Config(admission=c.AdmissionConfig(evidence="hardware"))),
+    ("admission_policy", Config(admission=c.AdmissionConfig(evidence="virtual-tpm"))),
+    ("collector", Config(admission=c.AdmissionConfig(collector="crystal-ball"))),
+    ("collector", Config(admission=c.AdmissionConfig(collector="tpm:dev/tpmrm0"))),
+    ("recheck", Config(admission=c.AdmissionConfig(recheck=1))),
+    ("grace", Config(admission=c.AdmissionConfig(grace=100_000))),
     ("port", Config(server=c.ServerConfig(port=0))),
     ("port", Config(server=c.ServerConfig(port=70_000))),
     ("port", Config(demo=c.DemoConfig(guarded_port=8420))),

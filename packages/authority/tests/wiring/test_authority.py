@@ -16,6 +16,7 @@ from authlib.integrations.httpx_client import OAuth2Client
 from authority_support.site import running
 from sealwright.drills.sandbox import REPORTER, Sandbox
 from sealwright.ledger.fsck import check_ledger
+from sealwright.ledger.model import EventLeaf, parse_leaf
 from sealwright_validate import Expect, Report, Trust, Validator
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.xdist_group("authority")]
@@ -54,6 +55,21 @@ def test_an_oauth_client_library_finds_the_endpoint_and_gets_a_token(
     )
     assert claims["client_id"] == f"{realm}-app"
     client.close()
+
+
+def test_the_ledger_states_every_admission_that_a_manifest_rests_on(
+    site: Sandbox, http: httpx.Client
+) -> None:
+    payload = http.get("/manifest").json()["manifest"].split(".")[1]
+    admissions = json.loads(base64.urlsafe_b64decode(payload + "=="))["incarnations"]
+    assert len(admissions) == 1
+    [admission] = site.stores.admissions.open()
+    log = site.stores.ledger.log(admission.log_id)
+    assert log is not None
+    leaves = [parse_leaf(entry.leaf) for entry in site.stores.ledger.entries(admission.log_id, 0, log.size)]
+    stated = [leaf.members for leaf in leaves if isinstance(leaf, EventLeaf)]
+    digest = hashlib.sha256(admission.statement.encode()).hexdigest()
+    assert [one["digest"] for one in stated if one.get("type") == "admission"] == [digest]
 
 
 def test_every_form_of_metadata_names_the_same_issuer(http: httpx.Client) -> None:
