@@ -1,1 +1,1 @@
-"""Guards for web frameworks, one file each; none imports a framework unless it is used."""
+"""Guards for web frameworks, one file each. May never import a framework unless its guard is used."""

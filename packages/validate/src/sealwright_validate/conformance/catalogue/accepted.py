@@ -1,4 +1,7 @@
-"""Tokens that a sound relying party accepts: a suite that only refuses proves nothing."""
+"""Tokens that a sound relying party accepts: a suite that only refuses proves nothing.
+
+May never hold a token on which specifications disagree without marking it so.
+"""
 
 from sealwright_validate.conformance.case import Collector, Force
 from sealwright_validate.conformance.scene import AUDIENCE, Scene

@@ -1,4 +1,7 @@
-"""Claims that are missing, of the wrong type, or nearly right: issuer, audience, subject, client, id."""
+"""Claims that are missing, of the wrong type, or nearly right: issuer, audience, subject, client, id.
+
+May never change more than the one claim that a case is named after.
+"""
 
 from typing import Any
 

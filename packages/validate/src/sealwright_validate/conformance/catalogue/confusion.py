@@ -1,5 +1,7 @@
 """Algorithms and kinds of token that are taken for another: none, HMAC with a public key, ID tokens, other
 typ.
+
+May never use a signature that would verify under what the token calls itself.
 """
 
 import hmac

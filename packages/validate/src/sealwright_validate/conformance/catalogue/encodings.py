@@ -1,4 +1,7 @@
-"""Tokens whose outer form is wrong: parts, base64url, size, other serialisations."""
+"""Tokens whose outer form is wrong: parts, base64url, size, other serialisations.
+
+May never hold a token that a strict reader could accept.
+"""
 
 import json
 

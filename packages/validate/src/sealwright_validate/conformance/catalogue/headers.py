@@ -1,4 +1,7 @@
-"""Headers that bring a key, an address, an extension or a wrapping along, or say something twice."""
+"""Headers that bring a key, an address, an extension or a wrapping along, or say something twice.
+
+May never let a foreign key be the published one.
+"""
 
 from typing import Any
 

@@ -1,5 +1,7 @@
 """Keys out of their scope: of another realm, out of their window, retired, revoked, staged, unknown.
 Storm-0558 is here.
+
+May never use a key that is published for what the token claims.
 """
 
 from sealwright_validate.conformance.authority import HOUR

@@ -1,4 +1,7 @@
-"""Well-signed payloads that are no JSON object, or that two readers would read differently."""
+"""Well-signed payloads that are no JSON object, or that two readers would read differently.
+
+May never spoil the signature: it is good, so that only the reading decides.
+"""
 
 import json
 

@@ -1,4 +1,7 @@
-"""Signatures that are empty, zero, cut, swapped, re-encoded, or over something else."""
+"""Signatures that are empty, zero, cut, swapped, re-encoded, or over something else.
+
+May never change what the token claims, unless the case is named after that.
+"""
 
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 

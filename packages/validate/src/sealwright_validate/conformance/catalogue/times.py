@@ -1,5 +1,7 @@
 """Times that are over, not yet, missing, or no times. Edges stand two minutes off, beyond any allowed
 skew.
+
+May never depend on how much skew a relying party allows.
 """
 
 from typing import Any
