@@ -3,6 +3,7 @@
 import base64
 import ctypes
 import errno
+import http.server
 import json
 import os
 import shutil
@@ -261,3 +262,67 @@ def test_a_software_tpm_quotes_its_pcrs_with_the_same_key_every_time(software_tp
 def test_a_tpm_without_azures_report_is_not_taken_for_azures(software_tpm: Path) -> None:
     with pytest.raises(OSError, match="TPM command 0x169"):
         tpm.azure(software_tpm, NONCE, WIDE, NARROW)
+
+
+class Metadata(http.server.BaseHTTPRequestHandler):
+    """What Azure's metadata service answers."""
+
+    def do_GET(self) -> None:
+        right = self.path == "/metadata/THIM/amd/certification" and self.headers["Metadata"] == "true"
+        self.send_response(200 if right else 400)
+        self.end_headers()
+        self.wfile.write(json.dumps({"vcekCert": "a PEM", "certificateChain": "not to be believed"}).encode())
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def metadata() -> Iterator[str]:
+    with http.server.HTTPServer(("127.0.0.1", 0), Metadata) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def sized(data: bytes) -> bytes:
+    return struct.pack(">H", len(data)) + data
+
+
+def tpm_owner(place: Path, code: int, body: bytes, *handles: int) -> bytes:
+    """A command with the owner's (empty) password; what follows the header of the answer."""
+    whole = struct.pack(f">I{len(handles)}I", 0x40000001, *handles)
+    whole += struct.pack(">IIHBH", 9, 0x40000009, 0, 0, 0) + body
+    answer = tpm_command(place, struct.pack(">HII", 0x8002, 10 + len(whole), code) + whole)
+    assert struct.unpack_from(">I", answer, 6) == (0,), hex(code)
+    return answer[10:]
+
+
+@pytest.mark.slow
+@pytest.mark.enable_socket
+def test_azures_report_is_read_in_pieces_and_quoted_beside(software_tpm: Path, metadata: str) -> None:
+    report, index = os.urandom(1300), 0x01400001
+    public = struct.pack(">IHIHH", index, 0x0B, 0x02060006, 0, len(report))
+    tpm_owner(software_tpm, 0x12A, sized(b"") + sized(public))
+    for at in (0, 650):
+        tpm_owner(software_tpm, 0x137, sized(report[at : at + 650]) + struct.pack(">H", at), index)
+    template = struct.pack(">HHIHHHHHHHH", 0x23, 0x0B, 0x00050472, 0, 0x10, 0x18, 0x0B, 3, 0x10, 0, 0)
+    made = tpm_owner(software_tpm, 0x131, sized(bytes(4)) + sized(template) + bytes(6))
+    (key,) = struct.unpack_from(">I", made)
+    tpm_owner(software_tpm, 0x120, struct.pack(">I", 0x81000003), key)
+    found = tpm.azure(software_tpm, NONCE, WIDE, NARROW, metadata=metadata)
+    body = json.loads(decoded(found))
+    assert base64.urlsafe_b64decode(body["hcl_report"] + "==") == report
+    assert base64.urlsafe_b64decode(body["vcek"] + "==") == b"a PEM"
+    assert NARROW in bytes.fromhex(body["quote"]["message"])
+    assert set(body["quote"]["pcrs"]) == {str(index) for index in range(16)}
+
+
+@pytest.mark.slow
+@pytest.mark.enable_socket
+def test_a_device_that_never_answers_does_not_hold_the_signer(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "silent"))
+        silent.listen()
+        found, _ = from_its_own_process(f"tpm:{tmp_path / 'silent'}")
+    assert (found["kind"], "does not answer" in found["note"]) == ("none", True)

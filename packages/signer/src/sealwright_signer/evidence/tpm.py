@@ -5,6 +5,7 @@ is the same at every start and can be enrolled. May never extend, clear or defin
 Source: TCG TPM 2.0 Library, Parts 2 and 3.
 """
 
+import json
 import os
 import socket
 import stat
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from urllib.request import ProxyHandler, Request, build_opener
 
 from sealwright_signer.protocol import encode
 
@@ -106,15 +108,28 @@ def quote(place: Path, _nonce: bytes, _wide: bytes, narrow: bytes) -> dict[str, 
     return {"kind": "tpm2", "evidence": b64encode(encode({**body, "pcrs": pcrs}).encode()).decode()}
 
 
-def azure(place: Path, _nonce: bytes, _wide: bytes, narrow: bytes) -> dict[str, Any]:
-    """The report that the paravisor left in the vTPM, and a fresh quote by the key that is hashed into it."""
+def _vcek(metadata: str) -> str:
+    """The chip's certificate (PEM) as Azure's metadata service hands it out; its chain is not believed."""
+    asked = Request(f"{metadata}/metadata/THIM/amd/certification", headers={"Metadata": "true"})  # noqa: S310
+    with build_opener(ProxyHandler({})).open(asked, timeout=3) as answer:
+        chip: str = json.loads(answer.read(1 << 16))["vcekCert"]
+    return chip
+
+
+def azure(
+    place: Path, _nonce: bytes, _wide: bytes, narrow: bytes, *, metadata: str = "http://169.254.169.254"
+) -> dict[str, Any]:
+    """The SNP report that the paravisor left in the vTPM, the chip's certificate, and a fresh quote by the
+    key that is hashed into the report.
+    """
     with _opened(place) as command:
-        (size,) = struct.unpack_from(">H", _take(command(_NV_READ_PUBLIC, b"", _AZURE_REPORT), 0)[-2:])
+        (size,) = struct.unpack(">H", _take(command(_NV_READ_PUBLIC, b"", _AZURE_REPORT), 0)[-2:])
         report = b""
         while len(report) < size:
             part = struct.pack(">HH", min(_CHUNK, size - len(report)), len(report))
             report += _take(command(_NV_READ, part, _OWNER, _AZURE_REPORT, session=_PASSWORD), 4)
         message, signature, pcrs = _quoted(command, _AZURE_KEY, narrow)
     signed = {"message": message.hex(), "signature": signature.hex(), "pcrs": pcrs}
-    body = encode({"hcl_report": urlsafe_b64encode(report).rstrip(b"=").decode(), "quote": signed})
-    return {"kind": "azure", "evidence": b64encode(body.encode()).decode()}
+    chip = urlsafe_b64encode(_vcek(metadata).encode()).rstrip(b"=").decode()
+    body = {"hcl_report": urlsafe_b64encode(report).rstrip(b"=").decode(), "quote": signed, "vcek": chip}
+    return {"kind": "azure", "evidence": b64encode(encode(body).encode()).decode()}
