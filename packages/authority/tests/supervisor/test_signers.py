@@ -94,6 +94,7 @@ class Stage:
     store: SqlAdmissionStore
     moment: Moment
     file: Path
+    asked: list[int]
 
     def published(self) -> list[dict[str, Any]]:
         listed: list[dict[str, Any]] = json.loads(self.file.read_bytes())["signers"]
@@ -108,11 +109,18 @@ def stage(tmp_path: Path) -> Stage:
     key = read_signer(ADMISSION_TYPE, new_private_key(), "a test")
     policy = AdmissionPolicy(EvidenceLevel.NONE, LIFETIME, grace=GRACE)
     admitter = Admitter(key, policy, SoftwareAppraiser(), store, moment, "prefix")
-    file = tmp_path / "signers.json"
+    file, asked = tmp_path / "signers.json", [0]
     part = SignerPart(
-        0, launcher, lambda: {"version": 1}, admitter, SignersFile(file), tmp_path / "log", moment.now
+        0,
+        launcher,
+        lambda: {"version": 1},
+        admitter,
+        SignersFile(file),
+        tmp_path / "log",
+        moment.now,
+        lambda: asked[0],
     )
-    return Stage(part, launcher, store, moment, file)
+    return Stage(part, launcher, store, moment, file, asked)
 
 
 def test_an_admitted_signer_is_published(stage: Stage) -> None:
@@ -267,3 +275,28 @@ def test_a_signer_that_proves_itself_within_the_grace_goes_on(stage: Stage) -> N
     stage.moment.at += GRACE
     stage.part.tend()
     assert not signer.stopped
+
+
+def test_an_incarnation_proves_itself_again_when_it_is_asked_to(stage: Stage) -> None:
+    stage.part.start()
+    [first] = stage.store.open()
+    stage.moment.at += 1
+    stage.asked[0] += 1
+    stage.part.tend()
+    [second] = stage.store.open()
+    assert (second.log_id, second.admitted_at) == (first.log_id, first.admitted_at + 1)
+    stage.moment.at += 1
+    stage.part.tend()
+    assert stage.store.open() == [second]
+
+
+def test_one_that_fails_when_it_is_asked_to_is_ended_after_the_grace(stage: Stage) -> None:
+    stage.part.start()
+    signer = stage.launcher.launched[0]
+    signer.silent = True
+    stage.asked[0] += 1
+    with pytest.raises(Unavailable):
+        stage.part.tend()
+    stage.moment.at += GRACE
+    stage.part.tend()
+    assert signer.stopped

@@ -7,6 +7,7 @@ import os
 import shlex
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
 from typing import Annotated
 
@@ -71,20 +72,31 @@ def command(
     """
     settled = configured(config, state, demo__enabled=False if no_demo else None, log__level=log_level)
     stop = threading.Event()
-    _stop_on_signal(stop)
+    asked = _follow_signals(stop)
     os.umask(0o077)
     to = console()
     to.print(f"[bold]Sealwright[/] starts; state in {settled.state.path}")
-    supervise(settled, TerminalReporter(to), stop, lambda prepared: _tell(to, settled, prepared))
+    supervise(
+        settled, TerminalReporter(to), stop, lambda prepared: _tell(to, settled, prepared), recheck=asked
+    )
     to.print("Everything is stopped.")
 
 
-def _stop_on_signal(stop: threading.Event) -> None:
-    def asked(_number: int, _frame: FrameType | None) -> None:
+def _follow_signals(stop: threading.Event) -> Callable[[], int]:
+    """End on the usual signals; how often SIGUSR1 asked every signer to prove itself now."""
+    proofs = 0
+
+    def ended(_number: int, _frame: FrameType | None) -> None:
         stop.set()
 
+    def asked(_number: int, _frame: FrameType | None) -> None:
+        nonlocal proofs
+        proofs += 1
+
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, asked)
+        signal.signal(number, ended)
+    signal.signal(signal.SIGUSR1, asked)
+    return lambda: proofs
 
 
 def _tell(to: Console, config: Config, prepared: Prepared) -> None:

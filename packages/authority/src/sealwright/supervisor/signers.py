@@ -72,6 +72,7 @@ class SignerPart:
         file: where the authority looks.
         log: the log of the process.
         monotonic: a clock that never goes back, in seconds.
+        asked: how often people asked so far that every signer prove itself now.
     """
 
     def __init__(
@@ -83,7 +84,9 @@ class SignerPart:
         file: SignersFile,
         log: Path,
         monotonic: Callable[[], float],
+        asked: Callable[[], int] = lambda: 0,
     ) -> None:
+        self._asked, self._answered = asked, asked()
         self._slot = slot
         self._launcher = launcher
         self._policy = policy
@@ -117,6 +120,7 @@ class SignerPart:
 
     def start(self) -> None:
         """Launch a new incarnation, appraise it, admit it, publish it. A failure leaves no process behind."""
+        self._answered = self._asked()
         process = self._launcher.launch(self._slot, self._policy())
         self._process = process
         try:
@@ -145,7 +149,7 @@ class SignerPart:
         if (
             self._process is None
             or self._admission is None
-            or not self._admitter.renewal_due(self._admission)
+            or not (self._asked() > self._answered or self._admitter.renewal_due(self._admission))
         ):
             return
         if self._is_overdue():
@@ -155,14 +159,17 @@ class SignerPart:
             return
         if self._monotonic() < self._retry_at:
             return
-        self._retry_at = self._monotonic() + RENEWAL_RETRY
+        self._retry_at, count = self._monotonic() + RENEWAL_RETRY, self._asked()
         try:
             candidate, evidence = self._process.introduce(secrets.token_bytes(NONCE_BYTES))
             self._admission = self._admitter.renew(candidate, evidence, self._process.policy_digest)
         except SealwrightError as error:
             if error.code not in NOT_ITS_FAULT:
-                self._unproven_since = self._unproven_since or self._monotonic()
+                self._unproven_since = (
+                    self._monotonic() if self._unproven_since is None else self._unproven_since
+                )
             raise
+        self._answered = count
         self._unproven_since, self._retry_at = None, 0.0
 
     def _is_overdue(self) -> bool:

@@ -66,6 +66,7 @@ def supervise(
     stop: threading.Event,
     on_ready: OnReady,
     launcher: SignerLauncher | None = None,
+    recheck: Callable[[], int] = lambda: 0,
 ) -> None:
     """Run everything until `stop` is set. Call it on the main thread: signers end with the thread that made
     them.
@@ -76,6 +77,7 @@ def supervise(
         stop: set it to end everything in order.
         on_ready: called once when everything serves.
         launcher: starts signers; the ordinary ones when None.
+        recheck: how often people asked so far that every signer prove itself now.
 
     Raises:
         Misconfigured: the state cannot be served, a port is taken, another supervisor runs.
@@ -88,7 +90,7 @@ def supervise(
     with StateLock(state / "run" / "up.pid"):
         _log_to(state / "log" / "up.jsonl", config.log.level)
         try:
-            parts, prepared = _assemble(config, clock, launcher)
+            parts, prepared = _assemble(config, clock, launcher, recheck)
             Supervisor(parts, reporter, time.monotonic).run(stop, lambda: on_ready(prepared))
         finally:
             for name in (EFFECTIVE, "signers.json"):
@@ -99,7 +101,9 @@ def _log_to(file: Path, level: str) -> None:
     write_json_logs("up", level, os.fdopen(open_log(file), "a", encoding="utf-8"))
 
 
-def _assemble(config: Config, clock: Clock, launcher: SignerLauncher | None) -> tuple[list[Part], Prepared]:
+def _assemble(
+    config: Config, clock: Clock, launcher: SignerLauncher | None, recheck: Callable[[], int]
+) -> tuple[list[Part], Prepared]:
     state = config.state.path
     root = open_root_of_trust(state / "trust", clock.now())
     engine = open_state(state)
@@ -123,7 +127,9 @@ def _assemble(config: Config, clock: Clock, launcher: SignerLauncher | None) -> 
         state / "run", state / "log", collector=config.admission.collector
     )
     signers: list[Part] = [
-        SignerPart(slot, start, policy, admitter, file, state / "log" / f"signer-{slot}.log", time.monotonic)
+        SignerPart(
+            slot, start, policy, admitter, file, state / "log" / f"signer-{slot}.log", time.monotonic, recheck
+        )
         for slot in range(config.signers.count)
     ]
     return [*signers, *_programs(config, state)], Prepared(root, made)
