@@ -6,18 +6,22 @@ import base64
 import hashlib
 import json
 import time
+import warnings
 from collections.abc import Iterator
 
 import httpx
 import jwt
 import pytest
-from authlib.integrations.httpx_client import OAuth2Client
 
 from authority_support.site import running
 from sealwright.drills.sandbox import REPORTER, Sandbox
 from sealwright.ledger.fsck import check_ledger
 from sealwright.ledger.model import EventLeaf, parse_leaf
 from sealwright_validate import Expect, Report, Trust, Validator
+
+with warnings.catch_warnings(record=True):
+    warnings.simplefilter("ignore")  # Authlib announces another HTTP library at import
+    from authlib.integrations.httpx_client import OAuth2Client
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.xdist_group("authority")]
 

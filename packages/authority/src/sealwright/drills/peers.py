@@ -17,6 +17,7 @@ from joserfc.errors import JoseError
 
 with warnings.catch_warnings(record=True):
     # Authlib points its users to joserfc; many still use this module, so it is shown as well.
+    warnings.simplefilter("ignore")
     from authlib.jose import JsonWebKey, JsonWebToken
     from authlib.jose.errors import JoseError as AuthlibError
 
