@@ -71,7 +71,19 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(name)
 
 
-_DECODE: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant).decode
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant)
+_DECODE: Final = _DECODER.decode
+_SCAN: Final = _DECODER.raw_decode
+
+
+def _decode(text: str) -> Any:
+    """One JSON value. Text without white space around it, as nearly all is, needs no search for its ends."""
+    if text[:1] == "{" and text[-1:] == "}":
+        value, end = _SCAN(text)
+        if end != len(text):
+            raise ValueError("something follows the JSON value")
+        return value
+    return _DECODE(text)
 
 
 def decode_json_object(unverified: bytes) -> dict[str, Any]:
@@ -80,7 +92,7 @@ def decode_json_object(unverified: bytes) -> dict[str, Any]:
         text = unverified.decode("utf-8")
         if text.count("{") + text.count("[") > MAX_DEPTH:
             _require_shallow(text)
-        value = _DECODE(text)
+        value = _decode(text)
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode("utf-8")  # a lone surrogate has no UTF-8 form
     except _DuplicateError:

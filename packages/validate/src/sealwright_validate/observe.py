@@ -128,7 +128,6 @@ class Observer:
         with self._lock:
             now = self._tally
             self._tally = Tally(
-                noted=now.noted,
                 sent=now.sent + sent,
                 dropped=now.dropped + dropped,
                 rejected=now.rejected + rejected,

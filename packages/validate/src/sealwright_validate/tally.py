@@ -23,7 +23,6 @@ class Tally:
     rate.
     """
 
-    noted: int = 0
     sent: int = 0
     dropped: int = 0
     rejected: int = 0

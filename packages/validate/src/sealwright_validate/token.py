@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sealwright_validate.algorithms import Algorithm
 from sealwright_validate.encoding import (
@@ -42,8 +42,7 @@ class Header:
     only_known_members: bool
 
 
-@dataclass(frozen=True, slots=True)
-class UnverifiedToken:
+class UnverifiedToken(NamedTuple):
     """A token taken apart. `unverified_payload` is still base64url, in the standard alphabet."""
 
     header: Header

@@ -31,7 +31,11 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self.validator: Final = Validator(
-            trust=settings.trust, mode=settings.mode, skew=settings.skew, report=settings.report
+            trust=settings.trust,
+            mode=settings.mode,
+            skew=settings.skew,
+            report=settings.report,
+            cache_size=settings.cache_size,
         )
         self._guards = {
             name: Guard(

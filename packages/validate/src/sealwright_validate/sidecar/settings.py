@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from sealwright_validate.cache import DEFAULT_SIZE
 from sealwright_validate.errors import Misconfigured
 from sealwright_validate.expect import ACCESS_TOKEN, Expect
 from sealwright_validate.fetch import is_loopback
 from sealwright_validate.report import Report
 from sealwright_validate.trust import Trust
 
-_TOP: Final = frozenset(("listen", "listen_anywhere", "mode", "skew", "trust", "report", "policy"))
+_TOP: Final = frozenset(
+    ("listen", "listen_anywhere", "mode", "skew", "cache_size", "trust", "report", "policy")
+)
 _TRUST: Final = frozenset(("sealwright", "root", "state_file", "push", "oidc", "entra", "any_tenant"))
 _REPORT: Final = frozenset(("client_id", "client_secret_file", "name", "spool"))
 _POLICY: Final = frozenset(
@@ -52,6 +55,7 @@ class Settings:
     path: str
     mode: str
     skew: float
+    cache_size: int
     trust: Trust
     report: Report | None
     policies: Mapping[str, Policy]
@@ -81,6 +85,7 @@ def settings_from(found: Mapping[str, Any]) -> Settings:
         path=socket,
         mode=str(found.get("mode", "async")),
         skew=float(found.get("skew", 5.0)),
+        cache_size=int(found.get("cache_size", DEFAULT_SIZE)),
         trust=_trust(_table(found, "trust")),
         report=_report(_table(found, "report")) if "report" in found else None,
         policies=policies,
