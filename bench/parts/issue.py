@@ -128,7 +128,7 @@ def require_ledgered(running: ours.Running, answered: int) -> str:
 def run(setting: Setting) -> Outcome:
     """Measure every server that can be started here."""
     wrk_program()
-    rounds, seconds = (1, 2) if setting.quick else (3, 6)
+    rounds, seconds = (1, 2) if setting.quick else (4, 5)
     found, answered = Field(), 0
     with contextlib.ExitStack() as stack:
         start_peers(stack, found, setting)

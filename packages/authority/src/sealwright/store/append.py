@@ -22,12 +22,29 @@ _BEGIN = "BEGIN IMMEDIATE"
 _MOVE = (
     "UPDATE logs SET size = ?, checkpoint = ?, frontier = ? WHERE id = ? AND size = ? AND closed_at IS NULL"
 )
-_INSERT = "INSERT INTO leaves (log, idx, leaf, record) VALUES (?, ?, ?, ?)"
+_INSERT = "INSERT INTO leaves (log, idx, leaf, record) VALUES "
+_ROW = "(?, ?, ?, ?)"
+_ROWS_AT_ONCE = (64, 16, 4, 1)
+"""Rows of one statement. SQLite's driver gives the interpreter up and fights to get it back once a statement."""
 
 
 def is_sqlite_file(engine: Engine) -> bool:
     """Whether the engine keeps its tables in a SQLite file, so that another connection sees the same."""
     return engine.dialect.name == "sqlite" and bool(engine.url.database)
+
+
+_STATEMENTS = {rows: _INSERT + ", ".join([_ROW] * rows) for rows in _ROWS_AT_ONCE}
+
+
+def _insert(connection: sqlite3.Connection, number: int, entries: Sequence[Entry]) -> None:
+    start = 0
+    for rows in _ROWS_AT_ONCE:
+        while len(entries) - start >= rows:
+            values: list[int | bytes | None] = []
+            for entry in entries[start : start + rows]:
+                values += (number, entry.index, entry.leaf, entry.record)
+            connection.execute(_STATEMENTS[rows], values)
+            start += rows
 
 
 class SqliteAppender:
@@ -48,8 +65,7 @@ class SqliteAppender:
                 number = self._number(connection, log_id)
                 moved = connection.execute(_MOVE, (*head, number, before)).rowcount == 1
                 if moved:
-                    rows = [(number, entry.index, entry.leaf, entry.record) for entry in entries]
-                    connection.executemany(_INSERT, rows)
+                    _insert(connection, number, entries)
             except BaseException:
                 connection.rollback()
                 raise
