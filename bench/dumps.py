@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -226,8 +227,33 @@ def table(rows: list[Row], kinds: int) -> str:
     return "\n".join(lines)
 
 
-def main() -> int:
-    """Make the file, run everything, print JSON and the table."""
+def clean(paths: list[str]) -> str:
+    """What is found in files that nobody planted anything in: test keys of libraries, and false positives."""
+    command = [sys.executable, "-m", "sealwright_dumps", "scan", "--json", "--quiet", *paths]
+    body = json.loads(subprocess.run(command, capture_output=True, check=False).stdout)
+    counts = Counter((f["detector"], f["kind"], f["confidence"]) for f in body["findings"])
+    partial = sum(item["status"] != "scanned" for item in body["objects"])
+    head = f"{body['bytes_read'] / 1e9:.2f} GB read (members of archives included), "
+    lines = [
+        f"{head}{len(body['objects'])} files, {partial} of them not wholly",
+        "",
+        "| detector | kind | confidence | findings |",
+        "|---|---|---|---|",
+    ]
+    lines += [f"| {' | '.join(kind)} | {count} |" for kind, count in sorted(counts.items())]
+    return "\n".join(lines)
+
+
+def put(document: Path, name: str, text: str) -> None:
+    """Replace what stands between a pair of marks."""
+    begin, end = f"<!-- {name}: made by bench/dumps.py -->", f"<!-- end of {name} -->"
+    before, _, rest = document.read_text(encoding="utf-8").partition(begin)
+    after = rest.partition(end)[2]
+    document.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}", encoding="utf-8")
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -237,7 +263,27 @@ def main() -> int:
     parser.add_argument("--peers", type=Path, default=Path("peers"), help="environments of the PyPI peers")
     parser.add_argument("--only", action="append", default=[], help="rows whose name starts so")
     parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
+    parser.add_argument(
+        "--clean", action="append", default=[], metavar="PATH", help="count findings in clean files"
+    )
+    parser.add_argument("--write", type=Path, help="document whose tables are replaced")
+    return parser.parse_args()
+
+
+def the_setting() -> dict[str, Any]:
+    """Where and with what this was measured."""
+    return {
+        "machine": platform.processor() or platform.machine(),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "sealwright-dumps": version("sealwright-dumps"),
+        "load": os.getloadavg()[0],
+    }
+
+
+def main() -> int:
+    """Make the file, run everything, print the setting and the tables."""
+    options = arguments()
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         site = build.make_site()
@@ -252,19 +298,20 @@ def main() -> int:
             if not options.only or any(program.name.startswith(start) for start in options.only)
         ]
         rows = [measure(program, small if program.slow else big, places) for program in wanted]
-    setting = {
-        "machine": platform.processor() or platform.machine(),
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-        "sealwright-dumps": version("sealwright-dumps"),
-        "load": os.getloadavg()[0],
-    }
+    setting = the_setting()
     kinds = len({place.name for place in places})
     body = {"setting": setting, "kinds": kinds, "rows": [asdict(row) for row in rows]}
     if options.json:
         options.json.write_text(json.dumps(body, indent=1), encoding="utf-8")
-    print(json.dumps(setting))
-    print(table(rows, kinds))
+    text = f"`{json.dumps(setting)}`\n\n{table(rows, kinds)}"
+    print(text)
+    if options.write:
+        put(options.write, "speed", text)
+    if options.clean:
+        text = clean(options.clean)
+        print(text)
+        if options.write:
+            put(options.write, "clean", text)
     return 0
 
 

@@ -43,6 +43,7 @@ STREAM_NAMES = {
 MOST_STREAMS = 4096
 MOST_RANGES = 1 << 20
 THREAD_SIZE = 48
+LARGEST_LIST = 64 << 20
 
 Read = Callable[[int, int], bytes]
 
@@ -92,11 +93,19 @@ def directory(read: Read, size: int) -> list[Stream]:
     return [stream for stream in streams if stream.kind]
 
 
+def content(read: Read, stream: Stream) -> bytes:
+    """All bytes of a list's stream. Raises Malformed when there are fewer, or more than any real one has."""
+    if not 4 <= stream.size <= LARGEST_LIST:
+        raise Malformed(f"{stream.name} of an absurd size")
+    raw = read(stream.rva, stream.size)
+    if len(raw) != stream.size:
+        raise Malformed(f"{stream.name} cut off")
+    return raw
+
+
 def threads(read: Read, stream: Stream, size: int) -> list[Thread]:
     """The threads. Raises Malformed."""
-    raw = read(stream.rva, stream.size)
-    if len(raw) < 4:
-        raise Malformed("thread list cut off")
+    raw = content(read, stream)
     count = int.from_bytes(raw[:4], "little")
     first = _padding(stream.size, count, THREAD_SIZE)
     found: list[Thread] = []
@@ -127,9 +136,7 @@ def memory(read: Read, stream: Stream, size: int) -> tuple[list[Segment], bool]:
     """
     if stream.kind == MEMORY64:
         return _memory64(read, stream, size)
-    raw = read(stream.rva, stream.size)
-    if len(raw) < 4:
-        raise Malformed("memory list cut off")
+    raw = content(read, stream)
     count = int.from_bytes(raw[:4], "little")
     first = _padding(stream.size, count, 16)
     segments: list[Segment] = []

@@ -54,7 +54,7 @@ def plan(snapshot: Snapshot, layout: Layout) -> Iterator[Piece]:
 
 
 def _thread_entries(snapshot: Snapshot, stream: Stream) -> bytes:
-    raw = snapshot.read(stream.rva, stream.size)
+    raw = minidump.content(snapshot.read, stream)
     if len(raw) > 4 + minidump.THREAD_SIZE * (1 << 16):
         raise Refused("not-redactable", "more threads than any real process")
     return raw
@@ -83,7 +83,7 @@ def _thread(snapshot: Snapshot, layout: Layout, thread: Thread, code: Ranges) ->
 
 
 def _modules(snapshot: Snapshot, stream: Stream) -> Iterator[Piece]:
-    raw = snapshot.read(stream.rva, stream.size)
+    raw = minidump.content(snapshot.read, stream)
     count = int.from_bytes(raw[:4], "little")
     first = len(raw) - _MODULE_SIZE * count
     if count > _MOST_MODULES or first not in (4, 8):
