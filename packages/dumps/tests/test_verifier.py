@@ -43,13 +43,14 @@ def test_a_random_secret_anywhere_is_refused(source: int, place: int) -> None:
 
 
 @settings(deadline=None, max_examples=100)
-@given(st.integers(0, 2**64), st.sampled_from(["base64", "hex", "utf-16", "base64url"]))
+@given(st.integers(0, 2**64), st.sampled_from(["base64", "hex", "utf-16", "base64url", "base64 in hex"]))
 def test_an_encoded_secret_is_refused(source: int, form: str) -> None:
     secret = random.Random(source).randbytes(32)  # repeatable
     shown = {
         "base64": base64.b64encode(secret),
         "base64url": base64.urlsafe_b64encode(secret),
         "hex": secret.hex().encode(),
+        "base64 in hex": base64.b64encode(secret).hex().encode(),
         "utf-16": base64.b64encode(secret).decode().encode("utf-16le"),
     }[form]
     assert rules(HARMLESS + shown + bytes(64))

@@ -35,6 +35,7 @@ _TEXT = re.compile(rb"[\x20-\x7e]{6,}")
 _PLAIN = re.compile(rb"[A-Za-z0-9_./+@:,=~ -]{10,}")  # random bytes do this once in thirty thousand secrets
 _WIDE_TEXT = re.compile(rb"(?:[\x20-\x7e]\x00){6,}")
 _TOKEN = re.compile(rb"[A-Za-z0-9+/=_-]{28,}")
+_HEX = re.compile(rb"[0-9a-f]{48,}|[0-9A-F]{48,}")
 _DENSE = re.compile(rb"(?:[^\x00]|\x00{1,2}(?=[^\x00])){%d,}" % WINDOW, re.DOTALL)
 _KINDS = bytes(  # digit, capital, small letter, other
     1 if chr(c).isdigit() else 2 if chr(c).isupper() else 3 if chr(c).islower() else 0 for c in range(128)
@@ -123,8 +124,10 @@ def _texts(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 def _random(token: bytes) -> bool:
     """Whether a token could be an encoded secret: it changes between digits, capitals and small letters too
-    often.
+    often, or it is a long run of hexadecimal digits. Text in hexadecimal has few letters, and so few changes.
     """
+    if any(len(set(run)) >= 8 for run in _HEX.findall(token)):
+        return True
     kinds = token.translate(_KINDS)
     changes = sum(0 not in {a, b} and a != b for a, b in pairwise(kinds))
     return changes * 4 > len(token)
