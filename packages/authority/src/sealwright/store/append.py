@@ -25,7 +25,7 @@ _MOVE = (
 _INSERT = "INSERT INTO leaves (log, idx, leaf, record) VALUES "
 _ROW = "(?, ?, ?, ?)"
 _ROWS_AT_ONCE = (64, 16, 4, 1)
-"""Rows of one statement. SQLite's driver gives the interpreter up and fights to get it back once a statement."""
+"""Rows of one statement: the driver gives the interpreter up, and has to win it back, once a statement."""
 
 
 def is_sqlite_file(engine: Engine) -> bool:
