@@ -167,3 +167,15 @@ def test_the_next_change_is_the_staging_of_the_successor() -> None:
     assert due == active.use_until - rules.HANDOVER - POLICY.lead
     world.tick(due)
     assert [key.state for key in world.keys.values()] == [KeyState.ACTIVE, KeyState.STAGED]
+
+
+def test_a_key_of_an_algorithm_that_is_configured_no_more_goes_its_way() -> None:
+    world = World()
+    world.tick(START)
+    orphan = world.active()[0]
+    moments = [(START + 1, KeyState.VERIFY_ONLY), (orphan.verify_until - rules.EARLY, KeyState.RETIRED)]
+    for now, expected in moments:
+        (action,) = rules.plan_orphans([orphan], now)
+        assert isinstance(action, rules.Settle)
+        assert action.state is expected
+        orphan = replace(orphan, state=expected)

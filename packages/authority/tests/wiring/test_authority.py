@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import socket
 import time
 import warnings
 from collections.abc import Iterator
@@ -169,3 +170,45 @@ def test_a_stranger_may_not_report(http: httpx.Client, authorization: str) -> No
 
 def test_what_is_wrong_at_the_end_would_show(site: Sandbox) -> None:
     assert check_ledger(site.stores.ledger, site.state / "ledger").sound
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/root/" + "9" * 300,
+        "/root/" + "9" * 5_000,
+        "/ledger/aaaaaaaaaaaaaaaa/tile/0/" + "x000/" * 1_000 + "000",
+    ],
+)
+def test_a_path_without_end_is_not_found(http: httpx.Client, path: str) -> None:
+    assert http.get(path).status_code == 404
+
+
+def test_a_head_without_end_is_refused(site: Sandbox) -> None:
+    with socket.create_connection(("127.0.0.1", site.config.server.port), timeout=20) as connection:
+        answer = b""
+        try:
+            connection.sendall(b"GET /manifest HTTP/1.1\r\nhost: x\r\nx-a: ")
+            for _ in range(64):
+                connection.sendall(b"a" * 65_536)
+            answer = connection.recv(100)
+        except (BrokenPipeError, ConnectionResetError):
+            return  # closed before all of it was sent
+        assert answer.startswith(b"HTTP/1.1 431") or answer == b""
+
+
+def test_nesting_without_end_is_a_400(site: Sandbox, http: httpx.Client) -> None:
+    body = b'{"a":' + b"[" * 100_000
+    assert http.post("/observations", content=body, auth=(REPORTER, site.secret)).status_code == 400
+    assert http.post("/ledger/check", content=b"[" * 2_000).status_code == 400
+
+
+def test_a_lone_surrogate_in_an_assertion_is_refused(http: httpx.Client) -> None:
+    claims = base64.urlsafe_b64encode(b'{"iss":"\\ud800"}').rstrip(b"=").decode()
+    head = base64.urlsafe_b64encode(b'{"alg":"ES256"}').rstrip(b"=").decode()
+    form = {
+        "grant_type": "client_credentials",
+        "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+        "client_assertion": f"{head}.{claims}.AAAA",
+    }
+    assert http.post("/enterprise/oauth2/token", data=form).status_code == 401

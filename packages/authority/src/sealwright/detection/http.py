@@ -127,7 +127,7 @@ async def _body(request: Request) -> bytes:
 def _parsed(unverified_body: bytes) -> Report:
     try:
         report = _report_decoder.decode(unverified_body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Refused("malformed_report", f"The report cannot be read: {error}") from error
     if len(report.observations) > MAX_OBSERVATIONS:
         raise Refused("too_many_observations", f"A report has at most {MAX_OBSERVATIONS} observations.")

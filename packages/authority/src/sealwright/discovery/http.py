@@ -24,8 +24,9 @@ from sealwright.keys.model import Key
 from sealwright.ledger.service import Ledger
 
 _TILE = re.compile(
-    r"tile/(?:[0-9]|[1-5][0-9]|6[0-3]|entries)/(?:x[0-9]{3}/)*[0-9]{3}(?:\.p/[1-9][0-9]{0,2})?"
+    r"tile/(?:[0-9]|[1-5][0-9]|6[0-3]|entries)/(?:x[0-9]{3}/){0,4}[0-9]{3}(?:\.p/[1-9][0-9]{0,2})?"
 )
+_VERSION = re.compile(r"[1-9][0-9]{0,8}")
 _LOG_ID = re.compile(r"[a-z2-7]{16}")
 MAX_CHECK_BODY = 2_048
 MAX_STREAMS = 2_048
@@ -131,6 +132,8 @@ def manifest_routes(feed: ManifestFeed, trust: Path) -> list[Route]:
 
     async def root(request: Request) -> Response:
         version = request.path_params.get("version")
+        if version is not None and not _VERSION.fullmatch(version):
+            return _problem(404, "unknown_root", "no such root")
         file = trust / ("root.json" if version is None else f"root-{version}.json")
         if not file.is_file():
             return _problem(404, "unknown_root", "no such root")
@@ -140,7 +143,7 @@ def manifest_routes(feed: ManifestFeed, trust: Path) -> list[Route]:
         Route("/manifest", manifest),
         Route("/manifest/events", _Streams(feed).answer),
         Route("/root", root),
-        Route("/root/{version:int}", root),
+        Route("/root/{version}", root),
     ]
 
 
@@ -187,7 +190,7 @@ def ledger_routes(ledger: Ledger, directory: Path, revoked: Callable[[str], bool
             return _problem(413, "body_too_large", f"the body may have {MAX_CHECK_BODY} bytes")
         try:
             answer = _check(ledger, msgspec.json.decode(body, type=CheckRequest), revoked)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return _problem(400, "malformed_request", str(error))
         except Unavailable as error:
             return _problem(503, error.code, error.public)

@@ -4,9 +4,11 @@ it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import jwt
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,6 +20,8 @@ from sealwright.issuer.model import AuthMethod, Client, ClientKind
 from sealwright.issuer.ports import ClientStore
 
 MAX_BODY = 65_536
+_CLIENT_ID = re.compile(r"[A-Za-z0-9._~:-]{1,128}")
+_PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "k", "oth", "priv"})
 Audit = Callable[[str, str, dict[str, Any]], Coroutine[Any, Any, None]]
 
 
@@ -48,6 +52,28 @@ def _describe(client: Client) -> dict[str, Any]:
     }
 
 
+def _require_public_keys(jwks: dict[str, Any]) -> None:
+    """At least one key, each an asymmetric public one that we can verify with; never a private half.
+
+    Raises:
+        Refused: `bad_jwks`.
+    """
+    keys = jwks.get("keys")
+    if not isinstance(keys, list) or not keys:
+        raise Refused("bad_jwks", "a JWKS has a member keys with at least one key")
+    for key in keys:
+        if not isinstance(key, dict) or key.get("kty") not in {"EC", "OKP", "RSA"}:
+            raise Refused("bad_jwks", "every key is an EC, OKP or RSA public key")
+        if _PRIVATE & key.keys():
+            raise Refused(
+                "bad_jwks", "a key has a private half: register the public one, and replace that key"
+            )
+        try:
+            jwt.PyJWK(key)
+        except (jwt.PyJWTError, ValueError, TypeError, AttributeError) as error:
+            raise Refused("bad_jwks", f"a key cannot be used: {error}") from error
+
+
 def _register(asked: ClientRequest, realms: dict[str, tuple[str, ...]], secret: str) -> Client:
     allowed = realms.get(asked.realm)
     if allowed is None:
@@ -56,13 +82,17 @@ def _register(asked: ClientRequest, realms: dict[str, tuple[str, ...]], secret: 
         raise Refused("no_audience", "a client needs at least one audience")
     if not set(asked.audiences) <= set(allowed):
         raise Refused("audience_not_allowed", f"realm {asked.realm} has the audiences {', '.join(allowed)}")
+    if asked.client_id is not None and not _CLIENT_ID.fullmatch(asked.client_id):
+        raise Refused("bad_client_id", "a client id has 1 to 128 letters, digits or . _ ~ : -")
+    if asked.jwks is not None:
+        _require_public_keys(asked.jwks)
     return Client(
         client_id=asked.client_id or new_id("client"),
         realm=asked.realm,
-        secret_digest=None if asked.jwks else secret_digest(secret),
+        secret_digest=None if asked.jwks is not None else secret_digest(secret),
         audiences=asked.audiences,
         scopes=asked.scopes,
-        auth_method=AuthMethod.PRIVATE_KEY_JWT if asked.jwks else AuthMethod.SECRET,
+        auth_method=AuthMethod.PRIVATE_KEY_JWT if asked.jwks is not None else AuthMethod.SECRET,
         jwks=asked.jwks,
         kind=asked.kind,
     )
@@ -92,7 +122,10 @@ def admin_routes(
         return _answer(_describe(client) | shown, 201)
 
     async def switch(request: Request) -> Response:
-        client_id, enabled = request.path_params["client_id"], request.path_params["what"] == "enable"
+        client_id, what = request.path_params["client_id"], request.path_params["what"]
+        if what not in {"enable", "disable"}:
+            return _answer({"error": "not_found", "message": "enable or disable"}, 404)
+        enabled = what == "enable"
         try:
             await audit("clients.enable" if enabled else "clients.disable", client_id, {})
             store.set_enabled(client_id, enabled=enabled)

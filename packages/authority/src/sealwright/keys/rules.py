@@ -117,6 +117,14 @@ def plan(keys: Collection[Key], policy: KeyPolicy, live: Sequence[str], now: int
     return actions
 
 
+def plan_orphans(keys: Collection[Key], now: int) -> list[Action]:
+    """What is due for keys of a realm or algorithm that is configured no more: no signer of now can use
+    them.
+    """
+    settled = (_settle(key, (), now) for key in keys)
+    return [action for action in settled if action is not None]
+
+
 def _settle(key: Key, live: Sequence[str], now: int) -> Settle | None:
     if key.state is not KeyState.REVOKED and now >= key.verify_until - EARLY:
         return Settle(key, KeyState.RETIRED)

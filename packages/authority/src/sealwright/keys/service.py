@@ -24,6 +24,9 @@ from sealwright.keys.ports import AdmissionPort, KeyStore, SignerPort
 TOMBSTONE_WINDOW = 90 * 86_400
 """Seconds that a manifest repeats a tombstone. Longer than any manifest or validator cache lives."""
 
+MAX_REASON = 200
+"""Characters, as the signer has it."""
+
 log = logging.getLogger(__name__)
 
 
@@ -206,6 +209,8 @@ class KeyService:
                 staged = await self._follow(policy, live, now)
                 if staged:  # a cold start's window has begun already: activate in the same tick
                     await self._follow(policy, live, now)
+            for action in rules.plan_orphans([key for key in self._keys() if self._is_orphan(key)], now):
+                await self._carry_out(action, now)
             self._refresh()
             await self._renew_manifest()
 
@@ -215,6 +220,9 @@ class KeyService:
         for action in actions:
             await self._carry_out(action, now)
         return any(isinstance(action, rules.Stage) for action in actions)
+
+    def _is_orphan(self, key: Key) -> bool:
+        return not any(self._belongs(key, policy) for policy in self._policies)
 
     @staticmethod
     def _belongs(key: Key, policy: KeyPolicy) -> bool:
@@ -278,6 +286,12 @@ class KeyService:
         Raises:
             Refused: `unknown_key`, or `state_goes_back` when it is revoked already.
         """
+        # Everything that a signer would refuse to publish is refused here, before anything is destroyed or
+        # stored.
+        if not 0 < len(reason) <= MAX_REASON or not reason.isprintable():
+            raise Refused("bad_reason", f"the reason needs 1 to {MAX_REASON} printable characters")
+        if issued_before is not None and not 0 < issued_before <= int(self._clock.now()):
+            raise Refused("bad_issued_before", "issued_before is a time in the past, in seconds since 1970")
         async with self._lock:
             key = self._store.get(kid)
             if key is None:
@@ -332,11 +346,12 @@ class KeyService:
         signer = next((s for log_id, s in self._signers.items() if log_id in incarnations), None)
         if signer is None:
             return None
-        keys = [key for key in self._keys() if key.published]
+        now = int(self._clock.now())
+        keys = [key for key in self._keys() if key.published and now < key.verify_until - rules.EARLY]
         missing = sorted({key.log_id for key in keys} - set(incarnations))
         if missing:
             raise Misconfigured("admission_missing", f"keys of incarnations without an admission: {missing}")
-        since = int(self._clock.now()) - TOMBSTONE_WINDOW
+        since = now - TOMBSTONE_WINDOW
         return signer, {
             "keys": [
                 {

@@ -119,6 +119,11 @@ class SqlAdmissionStore:
         with _writing(self._engine) as connection:
             connection.execute(change)
 
+    def ever(self) -> bool:
+        """Whether anything was ever admitted here."""
+        with self._reader.connect() as connection:
+            return connection.execute(select(admissions.c.log_id).limit(1)).first() is not None
+
     def incarnations(self) -> list[Incarnation]:
         """Open incarnations first, then closed ones with keys that are still published."""
         shown = or_(

@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, MetaData, create_engine, event
+from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import StaticPool
+
+from sealwright.errors import Misconfigured
 
 metadata = MetaData()
 """All tables; each `store/<room>.py` adds its own."""
@@ -66,4 +69,9 @@ def open_state(directory: Path) -> Engine:
 
 def make_tables(engine: Engine) -> None:
     """Make the tables that are missing. The caller has imported the store modules whose tables it needs."""
-    metadata.create_all(engine)
+    try:
+        metadata.create_all(engine)
+    except DatabaseError as error:
+        raise Misconfigured(
+            "bad_database", f"the state database cannot be read: {error.orig}; restore it from a backup"
+        ) from error

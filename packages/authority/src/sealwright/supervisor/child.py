@@ -150,7 +150,10 @@ class HttpChild:
         if self._process is None:
             return None
         # Looked at without reaping: until `bury` has ended the session its id must not go to anybody else.
-        found = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+        try:
+            found = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+        except ChildProcessError:  # reaped already: Popen looks before it sends a signal
+            return describe_exit(self._process.wait())
         if found is None:
             return None
         return describe_exit(found.si_status if found.si_code == os.CLD_EXITED else -found.si_status)

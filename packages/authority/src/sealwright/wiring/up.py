@@ -28,7 +28,7 @@ from sealwright.config import (
     write_effective,
 )
 from sealwright.demo.clients import Credentials, register_demo_clients
-from sealwright.errors import Unavailable
+from sealwright.errors import Misconfigured, Unavailable
 from sealwright.files import make_private_directory
 from sealwright.logs import write_json_logs
 from sealwright.store.admission import SqlAdmissionStore
@@ -105,8 +105,14 @@ def _assemble(
     config: Config, clock: Clock, launcher: SignerLauncher | None, recheck: Callable[[], int]
 ) -> tuple[list[Part], Prepared]:
     state = config.state.path
-    root = open_root_of_trust(state / "trust", clock.now())
     engine = open_state(state)
+    if SqlAdmissionStore(engine).ever() and not (state / "trust" / "root.json").is_file():
+        raise Misconfigured(
+            "root_lost",
+            f"{state / 'trust'} is gone, and validators have pinned its root: restore it from a backup. "
+            "To give every relying party a new root instead, start with a new state directory.",
+        )
+    root = open_root_of_trust(state / "trust", clock.now())
     made = (
         register_demo_clients(config, SqlClientStore(engine), state / "demo") if config.demo.enabled else []
     )

@@ -20,6 +20,7 @@ ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 MAX_LIFE = 300
 """Seconds between now and the assertion's `exp`."""
 MAX_ID = 256
+MAX_CLIENT_ID = 128
 LEEWAY = 30
 _ALGORITHMS = {"EC": "ES256", "OKP": "EdDSA", "RSA": "RS256"}
 _FAILED = "client authentication failed"
@@ -39,15 +40,17 @@ def require_assertion(form: Mapping[str, str], clients: ClientLookup, context: A
         client_id = unverified.get("iss")
     except (jwt.InvalidTokenError, UnicodeError) as error:
         raise Refused("invalid_client", _FAILED, f"assertion: {error}") from error
-    client = clients.get(client_id) if isinstance(client_id, str) else None
+    if not isinstance(client_id, str) or not client_id.isascii() or len(client_id) > MAX_CLIENT_ID:
+        raise Refused("invalid_client", _FAILED, "iss is no client id")
+    client = clients.get(client_id)
     if client is None or client.auth_method is not AuthMethod.PRIVATE_KEY_JWT or not client.jwks:
         raise Refused("invalid_client", _FAILED, "assertion of an unknown client")
     claims = _verified(assertion, client, context)
     identifier, expires_at = claims["jti"], int(claims["exp"])
     if claims["sub"] != client.client_id:
         raise Refused("invalid_client", _FAILED, "sub is not the client")
-    if not isinstance(identifier, str) or not 0 < len(identifier) <= MAX_ID:
-        raise Refused("invalid_client", "the assertion needs a jti of at most 256 characters")
+    if not isinstance(identifier, str) or not 0 < len(identifier) <= MAX_ID or not identifier.isascii():
+        raise Refused("invalid_client", "the assertion needs a jti of at most 256 ASCII characters")
     if expires_at - context.now > MAX_LIFE + LEEWAY:
         raise Refused("invalid_client", f"the assertion may live for at most {MAX_LIFE} s")
     if not context.replay.use_once(client.client_id, identifier, expires_at + LEEWAY, int(context.now)):
@@ -74,6 +77,6 @@ def _verified(assertion: str, client: Client, context: AssertionContext) -> dict
             leeway=LEEWAY,
             options={"require": ["iss", "sub", "aud", "exp", "jti"], "strict_aud": False},
         )
-    except (jwt.PyJWTError, KeyError, UnicodeError) as error:
+    except (jwt.PyJWTError, KeyError, AttributeError, NotImplementedError, UnicodeError) as error:
         raise Refused("invalid_client", _FAILED, f"assertion: {error}") from error
     return claims

@@ -18,6 +18,7 @@ from sealwright.issuer.model import AuthMethod, Client
 from sealwright.issuer.ports import ClientLookup
 
 _FAILED = "client authentication failed"
+MAX_CLIENT_ID = 128
 _NOBODY = secret_digest("")
 
 
@@ -50,7 +51,7 @@ def require_post(form: Mapping[str, str], clients: ClientLookup) -> Client:
 
 
 def _require(client_id: str, secret: str, clients: ClientLookup) -> Client:
-    client = clients.get(client_id)
+    client = clients.get(client_id) if client_id.isprintable() and len(client_id) <= MAX_CLIENT_ID else None
     known = (
         client is not None and client.auth_method is AuthMethod.SECRET and client.secret_digest is not None
     )
