@@ -130,7 +130,7 @@ def _random(token: bytes) -> bool:
         return True
     kinds = token.translate(_KINDS)
     changes = sum(0 not in {a, b} and a != b for a, b in pairwise(kinds))
-    return changes * 4 > len(token)
+    return changes * 5 > len(token)
 
 
 def _decodings(text: bytes) -> Iterator[bytes]:
