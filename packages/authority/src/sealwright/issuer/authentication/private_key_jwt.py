@@ -77,6 +77,6 @@ def _verified(assertion: str, client: Client, context: AssertionContext) -> dict
             leeway=LEEWAY,
             options={"require": ["iss", "sub", "aud", "exp", "jti"], "strict_aud": False},
         )
-    except (jwt.PyJWTError, KeyError, AttributeError, NotImplementedError, UnicodeError) as error:
+    except (jwt.PyJWTError, KeyError, AttributeError, UnicodeError) as error:
         raise Refused("invalid_client", _FAILED, f"assertion: {error}") from error
     return claims
