@@ -22,6 +22,9 @@ def ci(tmp_path: Path) -> Ci:
     shutil.copytree(ROOT / ".ci", tmp_path / ".ci")
     (tmp_path / ".ci/apt.txt").write_text("# nothing\n\nsh: nothing-to-install\n")
     (tmp_path / "bin").mkdir()
+    npm = tmp_path / "bin/npm"
+    npm.write_text('#!/bin/sh\n[ "$FAILING" != npm ]\n')
+    npm.chmod(0o755)
     make = tmp_path / "bin/make"
     make.write_text(
         f'#!/bin/sh\nfor target; do :; done\necho "$target" >> {tmp_path}/made\n'
@@ -61,6 +64,13 @@ def test_a_step_that_fails_is_named_fails_the_run_and_hides_no_other(
     assert ran.returncode == 1
     assert made(tmp_path) == STEPS
     assert f"FAILED: make {failing}" in ran.stdout.splitlines()
+
+
+def test_packages_that_cannot_be_installed_fail_the_run_and_hide_no_other(ci: Ci, tmp_path: Path) -> None:
+    ran = ci("npm")
+    assert ran.returncode == 1
+    assert made(tmp_path) == STEPS
+    assert "FAILED: npm packages" in ran.stdout.splitlines()
 
 
 def test_without_an_environment_nothing_else_is_tried(ci: Ci, tmp_path: Path) -> None:
