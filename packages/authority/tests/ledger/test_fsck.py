@@ -176,3 +176,10 @@ def test_a_swapped_log_is_found(site: Site) -> None:
 def test_files_of_an_unknown_log_are_found(site: Site) -> None:
     (site.files / "aaaaaaaaaaaaaaaa").mkdir()
     assert [found.code for found in site.check().damages] == ["unknown_log"]
+
+
+def test_a_closed_log_whose_files_are_gone_is_found(site: Site) -> None:
+    site.ledger.close_log(site.scribe.log_id)
+    assert site.check().sound
+    site.file("checkpoint").unlink()
+    assert [found.code for found in site.check().damages] == ["checkpoint_missing"]

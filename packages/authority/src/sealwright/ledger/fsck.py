@@ -133,6 +133,8 @@ class _LogCheck:
     def _published(self, verifier: Verifier) -> Checkpoint | None:
         file = self._directory / "checkpoint"
         if not file.is_file():
+            if self._log.closed_at is not None and self._log.size:
+                self._damage("checkpoint_missing", str(file), "a closed log has no published checkpoint")
             return None
         try:
             return open_checkpoint(file.read_text(encoding="utf-8"), verifier)

@@ -10,7 +10,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, MetaData, create_engine, event
+from sqlalchemy import Connection, Engine, MetaData, create_engine, event, inspect
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import StaticPool
 
@@ -67,11 +67,27 @@ def open_state(directory: Path) -> Engine:
     return engine
 
 
+def require_readable(engine: Engine) -> None:
+    """Refuse a file that is no database.
+
+    Raises:
+        Misconfigured: `bad_database`.
+    """
+    try:
+        inspect(engine).get_table_names()
+    except DatabaseError as error:
+        raise _unreadable(error) from error
+
+
+def _unreadable(error: DatabaseError) -> Misconfigured:
+    return Misconfigured(
+        "bad_database", f"the state database cannot be read: {error.orig}; restore it from a backup"
+    )
+
+
 def make_tables(engine: Engine) -> None:
     """Make the tables that are missing. The caller has imported the store modules whose tables it needs."""
     try:
         metadata.create_all(engine)
     except DatabaseError as error:
-        raise Misconfigured(
-            "bad_database", f"the state database cannot be read: {error.orig}; restore it from a backup"
-        ) from error
+        raise _unreadable(error) from error

@@ -14,7 +14,7 @@ from sealwright.errors import Misconfigured
 from sealwright.ledger.fsck import Progress, Report, check_ledger
 from sealwright.ledger.ports import LedgerStore
 from sealwright.ledger.service import Ledger
-from sealwright.store.db import open_engine
+from sealwright.store.db import open_engine, require_readable
 from sealwright.store.ledger import SqlLedgerStore
 
 
@@ -35,12 +35,14 @@ def inspect(config: Config) -> Inspection:
     """The ledger of this configuration's state directory.
 
     Raises:
-        Misconfigured: there is none.
+        Misconfigured: there is none, or it cannot be read.
     """
     database = config.state.path / "sealwright.db"
     if not database.is_file():
         text = f"there is no ledger in {config.state.path}; name another directory with --state"
         raise Misconfigured("no_state", text)
-    store = SqlLedgerStore(open_engine(f"sqlite:///{database}"))
+    engine = open_engine(f"sqlite:///{database}")
+    require_readable(engine)
+    store = SqlLedgerStore(engine)
     ledger = Ledger(store, SystemClock(), lambda _log_id: None)
     return Inspection(store, ledger, config.state.path / "ledger")
