@@ -235,7 +235,7 @@ def clean(paths: list[str]) -> str:
     partial = sum(item["status"] != "scanned" for item in body["objects"])
     head = f"{body['bytes_read'] / 1e9:.2f} GB read (members of archives included), "
     lines = [
-        f"{head}{len(body['objects'])} files, {partial} of them not wholly",
+        f"{head}{body['files']} files, {partial} of them not wholly",
         "",
         "| detector | kind | confidence | findings |",
         "|---|---|---|---|",

@@ -42,7 +42,8 @@ def to_json(report: ScanReport) -> str:
         "not_scannable": [item.path for item in report.objects if item.status is not Status.SCANNED],
         "skipped_detectors": list(report.skipped_detectors),
         "findings": [finding_object(path, finding) for path, finding in report.findings],
-        "objects": [object_object(item) for item in report.objects],
+        "files": len(report.objects),
+        "objects": [object_object(item) for item in report.objects if item.findings or item.reasons],
     }
     return json.dumps(body, indent=2)
 

@@ -11,11 +11,13 @@ import binascii
 import json
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 
 from sealwright_dumps.model import Confidence, Hit
 
 DETECTOR = "credential"
 _DIVERSE = 8
+_NOT_NAMES = ("refresh-token", "docker-registry-auth")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,8 @@ def credential(data: bytes, at: int, rule: Rule) -> Hit | None:
     if match is None:
         return None
     secret = match.group(match.lastindex or 0)
+    if rule.name in _NOT_NAMES and not _mixed(secret):
+        return None  # a name in a program
     if len(set(secret)) < _DIVERSE or b"EXAMPLE" in secret.upper() or b"XXXX" in secret.upper():
         return None
     confidence, algorithm = rule.confidence, ""
@@ -144,6 +148,14 @@ def _match(data: bytes, at: int, rule: Rule) -> re.Match[bytes] | None:
         if match.start() > at:
             break
     return None
+
+
+def _mixed(secret: bytes) -> bool:
+    """Whether digits, capitals and small letters change as often as in random text, not as in a name."""
+    kinds = [
+        "d" if chr(c).isdigit() else "u" if chr(c).isupper() else "l" for c in secret if chr(c).isalnum()
+    ]
+    return 4 * sum(a != b for a, b in pairwise(kinds)) > len(kinds)
 
 
 def _jwt_algorithm(token: bytes) -> str:

@@ -16,6 +16,7 @@ Q = 8380417
 LITERALS = tuple((Q - small).to_bytes(4, "little") for small in (1, 2, 3, 4))
 _LEAST_WORDS = 240  # a polynomial has 256; the first few may be positive
 _FIRST = 48
+_DIVERSE = 12  # distinct bytes among the first 24: a key has about twenty
 _NIBBLES = bytes(0 if value & 15 <= 8 and value >> 4 <= 8 else 1 for value in range(256))
 _LEAST_PACKED = 312  # bytes, three dividing it: s1 of the smallest parameter set has 384
 
@@ -72,8 +73,9 @@ def packed2(data: bytes, at: int) -> Hit | None:
     """
     for phase in range(3):
         middle = at + phase
-        if max(_threes(data[middle : middle + 24]), default=8) > 4:
-            continue
+        first = data[middle : middle + 24]
+        if len(set(first)) < _DIVERSE or max(_threes(first), default=8) > 4:
+            continue  # spaces and ruled lines of text are such values too, but always the same
         values = _threes(data[middle : middle + _LEAST_PACKED])
         if len(values) < 8 * _LEAST_PACKED // 3 or not _even([values.count(value) for value in range(8)][:5]):
             continue

@@ -162,6 +162,7 @@ class Reader(io.RawIOBase):
         super().__init__()
         self._pieces = pieces
         self._buffer = b""
+        self._at = 0
 
     def readable(self) -> bool:
         """Always."""
@@ -169,7 +170,10 @@ class Reader(io.RawIOBase):
 
     def read(self, size: int = -1, /) -> bytes:
         """`size` bytes, fewer only at the end."""
-        gathered, have = [self._buffer], len(self._buffer)
+        if 0 <= size <= len(self._buffer) - self._at:
+            self._at += size
+            return self._buffer[self._at - size : self._at]
+        gathered, have = [self._buffer[self._at :]], len(self._buffer) - self._at
         while size < 0 or have < size:
             piece = next(self._pieces, None)
             if piece is None:
@@ -178,7 +182,7 @@ class Reader(io.RawIOBase):
             have += len(piece)
         buffer = b"".join(gathered)
         wanted = len(buffer) if size < 0 else size
-        self._buffer = buffer[wanted:]
+        self._buffer, self._at = buffer, min(wanted, len(buffer))
         return buffer[:wanted]
 
 
