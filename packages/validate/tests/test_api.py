@@ -123,3 +123,27 @@ def test_a_fork_learns_new_keys_and_reports(site: tuple[Served, ThrowawayAuthori
         _, errors = running.communicate(timeout=60)
     assert running.returncode == 0, errors
     assert {entry["kid"] for entry in served.observations} == {first.kid, second.kid}
+
+
+ENDING = """ import sys from sealwright_validate import Expect, Report, Trust, Validator url, root, token =
+sys.argv[1:] validator = Validator(trust=Trust.sealwright(url, root=root), report=Report("mail-api", "secret",
+name="short")) validator.validate(token, Expect(audience="https://mail.example", realm="enterprise"))
+"""
+
+
+@pytest.mark.enable_socket
+@pytest.mark.parametrize("down", [False, True])
+def test_a_program_that_just_ends_gets_its_observations_out_or_says_that_it_lost_them(
+    site: tuple[Served, ThrowawayAuthority], tmp_path: Path, down: bool
+) -> None:
+    served, authority = site
+    key = authority.make_key()
+    served.manifest = authority.served(life=600)
+    if down:
+        served.credentials = ("another", "secret")
+    root = tmp_path / "root.json"
+    root.write_bytes(authority.roots[0])
+    command = [sys.executable, "-c", ENDING, authority.url, str(root), authority.token(key)]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert len(served.observations) == (0 if down else 1)
+    assert ("1 observations end with this process" in ran.stderr) == down

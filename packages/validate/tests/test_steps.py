@@ -304,3 +304,18 @@ def test_a_validator_cannot_be_made_lax(world: World) -> None:
             Validator(trust=world.trust, **lax)
     with pytest.raises(Misconfigured, match="ledger"):
         Validator(trust=world.trust, mode="strict")
+
+
+def test_tokens_of_other_types_need_no_client_and_no_place_but_must_be_expected_and_in_scope(
+    world: World,
+) -> None:
+    issued = world.authority.make_key()
+    issued.entry["token_types"] = ["JWT"]
+    world.publish()
+    claims = world.authority.claims(client_id=None, jti="6f1c1a3e-9c3d-4b0e-8a53-1c5c0d7b2e11")
+    token = jws(issued.key, world.authority.header(issued, typ="JWT"), claims)
+    assert world.reason(token) is Reason.TYPE_NOT_ALLOWED
+    expect = Expect(audience=MAIL, realm="enterprise", token_types="JWT")
+    assert world.validator.validate(token, expect).client_id == ""
+    access = jws(issued.key, world.authority.header(issued), world.authority.claims())
+    assert world.reason(access) is Reason.TYPE_NOT_ALLOWED

@@ -82,7 +82,7 @@ class Origin:
                 raise Unavailable(f"{self.url}{path} answered {response.status}")
             while line := response.readline(MAX_ANSWER_BYTES):
                 yield line
-        except (OSError, HTTPException) as error:
+        except (OSError, HTTPException, ValueError) as error:
             raise self._failed(path, error) from None
         finally:
             connection.close()
@@ -131,7 +131,7 @@ class Origin:
         except ConnectionError:
             connection.close()
             raise
-        except (OSError, HTTPException) as error:
+        except (OSError, HTTPException, ValueError) as error:  # ValueError: a host name that is none
             connection.close()
             raise self._failed(path, error) from None
         names = {name.lower(): value for name, value in response.getheaders()}

@@ -31,6 +31,7 @@ from sealwright_validate.documents import (
 )
 from sealwright_validate.encoding import Members, decode_json_object
 from sealwright_validate.errors import Reason, Refused
+from sealwright_validate.expect import media_type
 from sealwright_validate.incarnations import (
     Incarnation,
     evidence_of,
@@ -65,7 +66,7 @@ def open_manifest(
     served = _served(unverified)
     if integer(served, "root_version") != root.version:
         raise Refused(Reason.ROOT_NOT_TRUSTED, "the document builds on another root version")
-    admission = _admission(root, served.get("admission"), now)
+    admission = _admission(root, served.get("admission"), now, skew)
     identity = _identity(admission)
     members = _signed(served.get("manifest"), MANIFEST_TYPE, {identity.kid: identity})
     fingerprint = sha256(str(served["manifest"]).encode()).hexdigest()
@@ -97,15 +98,15 @@ def _signed(unverified: Any, typ: str, keys: Mapping[str, DocumentKey]) -> dict[
         raise Refused(reason, f"{refusal.reason}: {refusal.detail}") from None
 
 
-def _admission(root: TrustedRoot, unverified: Any, now: float) -> Members:
+def _admission(root: TrustedRoot, unverified: Any, now: float, skew: float) -> Members:
     members = _signed(unverified, ADMISSION_TYPE, root.admission.keys)
     evidence_of(members)
     if text(members, "incarnation") != log_id_of(identity_key(members)):
         raise Refused(Reason.ADMISSION_NOT_TRUSTED, "the admission names another incarnation than its key's")
     if now >= integer(members, "expires_at"):
         raise Refused(Reason.ADMISSION_NOT_TRUSTED, "the admission has expired")
-    if integer(members, "admitted_at") >= integer(members, "expires_at"):
-        raise Refused(Reason.ADMISSION_NOT_TRUSTED, "the admission ends before it begins")
+    if not integer(members, "admitted_at") - skew <= now:
+        raise Refused(Reason.ADMISSION_NOT_TRUSTED, "the admission is from the future")
     return members
 
 
@@ -193,7 +194,7 @@ def _key(
         realm=text(entry, "realm"),
         issuer=text(entry, "issuer"),
         audiences=texts(entry, "audiences"),
-        token_types=texts(entry, "token_types"),
+        token_types=frozenset(map(media_type, texts(entry, "token_types"))),
         max_lifetime=integer(entry, "max_lifetime"),
         use_from=integer(entry, "use_from"),
         use_until=integer(entry, "use_until"),

@@ -4,6 +4,7 @@ The report holds digests, ids and verdicts (docs/formats/observation.md). May ne
 or a subject in clear, never slow a validation down, and never lose an observation without counting it.
 """
 
+import atexit
 import json
 import logging
 import os
@@ -71,6 +72,7 @@ class Observer:
         self._begin()
         reference = weakref.ref(self)
         os.register_at_fork(after_in_child=lambda: _after_fork(reference))
+        atexit.register(_at_exit, reference)
 
     def _begin(self) -> None:
         self._waiting: deque[Observation] = deque()
@@ -78,6 +80,7 @@ class Observer:
         self._wake = Event()
         self._stop = Event()
         self._thread: Thread | None = None
+        self._closed = False
         self._bucket_second = 0
         self._bucket_used = 0
 
@@ -114,6 +117,10 @@ class Observer:
         thread = self._thread
         if thread is not None:
             thread.join(timeout)
+        lost = self._spool.fleeting + len(self._waiting)
+        if lost and not self._closed:
+            _LOG.error("%d observations end with this process: nobody took them", lost)
+        self._closed = True
         self._origin.close()
 
     def _may_note_unverified(self, at: float) -> bool:
@@ -236,6 +243,13 @@ def library_version() -> str:
         return version("sealwright-validate")
     except PackageNotFoundError:
         return "unknown"
+
+
+def _at_exit(reference: "weakref.ref[Observer]") -> None:
+    """A program that ends without closing its validator still gets its observations out."""
+    observer = reference()
+    if observer is not None:
+        observer.close()
 
 
 def _after_fork(reference: "weakref.ref[Observer]") -> None:

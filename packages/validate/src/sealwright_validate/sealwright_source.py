@@ -12,7 +12,7 @@ from typing import Final
 
 from sealwright_validate.clock import Clock
 from sealwright_validate.errors import Refused, Unavailable
-from sealwright_validate.fetch import Origin
+from sealwright_validate.fetch import MAX_ANSWER_BYTES, Origin
 from sealwright_validate.keyset import Held
 from sealwright_validate.manifest import served_root_version
 from sealwright_validate.refresh import JITTER, RETRY_FIRST, RETRY_LAST, Refresher
@@ -133,6 +133,8 @@ def events(lines: Iterable[bytes], name: bytes) -> Iterator[bytes]:
             event = line[6:].strip()
         elif line.startswith(b"data:"):
             data.append(line[5:].removeprefix(b" "))
+            if sum(map(len, data)) > MAX_ANSWER_BYTES:
+                raise Unavailable("an event is too long")
 
 
 def _after_fork(reference: "weakref.ref[Origin]") -> None:

@@ -34,6 +34,10 @@ class Spool(Protocol):
     def dropped(self) -> int:
         """Observations that gave way or could not be kept, since the process began."""
 
+    @property
+    def fleeting(self) -> int:
+        """Observations that wait and would not survive the process."""
+
     def put(self, entries: bytes, count: int) -> None:
         """Keep a batch; older ones give way when there is no room."""
 
@@ -57,6 +61,11 @@ class MemorySpool:
     def dropped(self) -> int:
         """Observations that gave way since the process began."""
         return self._dropped
+
+    @property
+    def fleeting(self) -> int:
+        """Observations that wait; none of them would survive the process."""
+        return sum(batch.count for batch in self._batches)
 
     def put(self, entries: bytes, count: int) -> None:
         """Keep a batch; older ones give way when there is no room."""
@@ -98,6 +107,11 @@ class DirectorySpool:
     def dropped(self) -> int:
         """Observations that gave way or could not be written, since the process began."""
         return self._dropped
+
+    @property
+    def fleeting(self) -> int:
+        """None: what waits is in files."""
+        return 0
 
     def put(self, entries: bytes, count: int) -> None:
         """Keep a batch; older ones give way when there is no room."""

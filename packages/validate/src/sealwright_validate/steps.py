@@ -241,9 +241,11 @@ def require_lifetime(case: Case) -> None:
 def require_names(case: Case) -> None:
     """Subject and client are named as the format demands (RFC 9068 §2.2), and no name is an empty text."""
     claims = case.claims
+    plain = case.snapshot.profile is Profile.PLAIN
     for name in ("sub", "client_id"):
         value = claims.get(name)
-        if value is None and name not in claims and case.snapshot.profile is Profile.PLAIN:
+        optional = plain or (name == "client_id" and case.header.typ != ACCESS_TOKEN)
+        if value is None and name not in claims and optional:
             continue
         if value is None:
             raise Refused(Reason.CLAIM_MISSING, name)

@@ -22,8 +22,8 @@ from sealwright_validate.possession import Presented
 from sealwright_validate.token import VerifiedToken
 from sealwright_validate.validate import Validator
 
-_CURRENT: Final[ContextVar[VerifiedToken]] = ContextVar("sealwright_token")
-_KINDS: Final = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
+CURRENT: Final[ContextVar[VerifiedToken]] = ContextVar("sealwright_token")
+KINDS: Final = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
 _PEM_LINES: Final = "-----"
 Method = Callable[[Any, Any], Any]
 
@@ -43,7 +43,7 @@ class Context(Protocol):
 
 def current_token() -> VerifiedToken:
     """The verified token of the call that is being handled; LookupError outside of one."""
-    return _CURRENT.get()
+    return CURRENT.get()
 
 
 def token_interceptor(validator: Validator, expect: Expect, *, public_methods: Iterable[str] = ()) -> Any:
@@ -64,16 +64,16 @@ class _Interceptor:
         handler = continuation(details)
         if handler is None or details.method in self._public:
             return handler
-        kind = next(kind for kind in _KINDS if getattr(handler, kind) is not None)
+        kind = next(kind for kind in KINDS if getattr(handler, kind) is not None)
         guard = self._guard_stream if kind.endswith("stream") else self._guard_unary
         return handler._replace(**{kind: partial(guard, getattr(handler, kind))})
 
     def _guard_unary(self, method: Method, message: Any, context: Context) -> Any:
-        marked = _CURRENT.set(self._admit(context))
+        marked = CURRENT.set(self._admit(context))
         try:
             return method(message, context)
         finally:
-            _CURRENT.reset(marked)
+            CURRENT.reset(marked)
 
     def _guard_stream(self, method: Method, message: Any, context: Context) -> Any:
         verified = self._admit(context)
@@ -88,23 +88,24 @@ class _Interceptor:
         try:
             sent = [str(value) for name, value in context.invocation_metadata() if name == "authorization"]
             scheme, token = credentials(sent)
-            presented = Presented(scheme=scheme, certificate=_certificate(context))
+            presented = Presented(scheme=scheme, certificate=client_certificate(context))
             return self._validator.validate(token, self._expect, presented)
         except Refused as refusal:
-            context.abort(_status(refusal.reason), f"{refusal.reason}: {refusal.public}")
+            context.abort(status_of(refusal.reason), f"{refusal.reason}: {refusal.public}")
             raise
 
 
 def _with_token(verified: VerifiedToken, do: Callable[[], Any]) -> Any:
     """Streams are resumed by gRPC in whatever context: the token is set for each step."""
-    marked = _CURRENT.set(verified)
+    marked = CURRENT.set(verified)
     try:
         return do()
     finally:
-        _CURRENT.reset(marked)
+        CURRENT.reset(marked)
 
 
-def _status(reason: Reason) -> Any:
+def status_of(reason: Reason) -> Any:
+    """The status that a refusal ends a call with."""
     import grpc
 
     if reason is Reason.SCOPE_INSUFFICIENT:
@@ -112,7 +113,7 @@ def _status(reason: Reason) -> Any:
     return grpc.StatusCode.UNAVAILABLE if reason in NOT_THE_TOKEN else grpc.StatusCode.UNAUTHENTICATED
 
 
-def _certificate(context: Context) -> bytes | None:
+def client_certificate(context: Context) -> bytes | None:
     """The client's certificate of a mutual TLS channel, in DER."""
     pem = dict(context.auth_context()).get("x509_pem_cert", [b""])[0].decode("ascii", "replace")
     body = "".join(line for line in pem.splitlines() if not line.startswith(_PEM_LINES))
