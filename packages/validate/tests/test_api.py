@@ -125,9 +125,13 @@ def test_a_fork_learns_new_keys_and_reports(site: tuple[Served, ThrowawayAuthori
     assert {entry["kid"] for entry in served.observations} == {first.kid, second.kid}
 
 
-ENDING = """ import sys from sealwright_validate import Expect, Report, Trust, Validator url, root, token =
-sys.argv[1:] validator = Validator(trust=Trust.sealwright(url, root=root), report=Report("mail-api", "secret",
-name="short")) validator.validate(token, Expect(audience="https://mail.example", realm="enterprise"))
+ENDING = """
+import sys
+from sealwright_validate import Expect, Report, Trust, Validator
+url, root, token = sys.argv[1:]
+report = Report("mail-api", "secret", name="short")
+validator = Validator(trust=Trust.sealwright(url, root=root), report=report)
+validator.validate(token, Expect(audience="https://mail.example", realm="enterprise"))
 """
 
 
