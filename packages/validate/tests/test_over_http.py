@@ -178,6 +178,17 @@ def test_a_flood_of_unknown_keys_is_no_flood_of_requests(site: Site) -> None:
     assert asked <= 1 + (time.monotonic() - began) / 0.9
 
 
+def test_while_requests_fail_nobody_waits_for_an_unknown_key(site: Site) -> None:
+    validator = site.validator(push=False)
+    validator.start()
+    site.served.down = True
+    header = site.authority.header(site.key, kid="first")
+    assert refusal_of(validator, jws(site.key.key, header, site.authority.claims())) is Reason.UNKNOWN_KEY
+    assert not validator.trust.may_learn("second")
+    site.served.down = False
+    until(lambda: validator.trust.may_learn("second"))
+
+
 def test_strict_mode_accepts_only_what_the_ledger_says_was_issued(site: Site) -> None:
     issued: dict[str, str] = {}
 

@@ -20,7 +20,7 @@ _LOG: Final = logging.getLogger("sealwright_validate")
 JITTER: Final = SystemRandom()
 RETRY_FIRST: Final = 0.5  # seconds
 RETRY_LAST: Final = 5.0  # seconds
-_MAX_WAITING: Final = 16  # callers that may wait for a hurried pull at once
+_MAX_WAITING: Final = 8  # callers that may wait for a hurried pull at once
 _MISS_LIFETIME: Final = 30.0  # seconds for which a key id counts as unknown without asking again
 _MAX_MISSES: Final = 1024
 
@@ -57,6 +57,7 @@ class Refresher:
         self._done = Condition()
         self._pulls = 0
         self._pulling = False
+        self._failing = False
         self._waiting = 0
         self._eager_at = float("-inf")
         self._misses: dict[str, float] = {}
@@ -95,14 +96,15 @@ class Refresher:
     def may_learn(self, kid: str) -> bool:
         """Whether asking again for this key id could help: it was not asked for just now."""
         until = self._misses.get(kid)
-        return until is None or self._clock.monotonic() >= until
+        return not self._failing and (until is None or self._clock.monotonic() >= until)
 
     def learn(self, kid: str, timeout: float) -> None:
         """Pull at once for a key id that is not known, or join a pull that is under way."""
         self.start()
         with self._done:
             now = self._clock.monotonic()
-            if self._waiting >= _MAX_WAITING or not self.may_learn(kid):
+            # While pulls fail nobody waits for one: the retries go on by themselves, and threads are for others.
+            if self._failing or self._waiting >= _MAX_WAITING or not self.may_learn(kid):
                 return
             if not self._pulling:
                 if now - self._eager_at < self._eager_interval:
@@ -133,12 +135,14 @@ class Refresher:
             try:
                 self._pull()
                 pause, retry = self._pause(), RETRY_FIRST
+                failed = False
             except (Unavailable, Refused) as error:
                 _LOG.warning("keys could not be refreshed: %s", error)
                 pause = retry * JITTER.uniform(0.5, 1.0)
                 retry = min(retry * 2, RETRY_LAST)
+                failed = True
             with self._done:
-                self._pulling = False
+                self._pulling, self._failing = False, failed
                 self._pulls += 1
                 self._done.notify_all()
             self._wake.wait(pause)
