@@ -103,7 +103,7 @@ class Refresher:
         self.start()
         with self._done:
             now = self._clock.monotonic()
-            # While pulls fail nobody waits for one: the retries go on by themselves, and threads are for others.
+            # While pulls fail nobody waits for one: retries go on by themselves, threads are for others.
             if self._failing or self._waiting >= _MAX_WAITING or not self.may_learn(kid):
                 return
             if not self._pulling:
