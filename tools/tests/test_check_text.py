@@ -29,7 +29,7 @@ BANNED = [
     "-----BEGIN EC PRIVATE" + " KEY-----\nMHcCAQEEIHk5c0Vn\n",
 ]
 ALLOWED = [
-    "the work/life balance, /network/x, ./work/x",
+    "the work/life balance, /network/x, ./worker/x",
     "mkstemp /tmp/sealwright-XX" + "XXXX",
     "return NotImplemented",
     "x = y  # type: ignore[arg-type]",
