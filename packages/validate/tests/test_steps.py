@@ -319,3 +319,28 @@ def test_tokens_of_other_types_need_no_client_and_no_place_but_must_be_expected_
     assert world.validator.validate(token, expect).client_id == ""
     access = jws(issued.key, world.authority.header(issued), world.authority.claims())
     assert world.reason(access) is Reason.TYPE_NOT_ALLOWED
+
+
+@pytest.mark.parametrize(
+    ("text", "fits"),
+    [
+        ("[" * 15 + "]" * 15, True),
+        ("[" * 16 + "]" * 16, False),
+        ("[{}," * 7 + "1" + "]" * 7, True),
+        ('"' + "[" * 100 + '"', True),
+        ('"\\"' + "[" * 100 + '"', True),
+        ('["]",' * 20 + "1" + "]" * 20, False),
+        ("[[],{}," * 15 + "1" + "]" * 15, False),
+    ],
+)
+def test_nesting_is_counted_outside_of_strings_only(text: str, fits: bool) -> None:
+    from sealwright_validate import Refused
+    from sealwright_validate.encoding import decode_json_object
+
+    padding = ",".join(["[]"] * 20)  # enough brackets for the count to be taken
+    document = f'{{"a":{text},"b":[{padding}]}}'.encode()
+    if fits:
+        assert decode_json_object(document)["b"] == [[]] * 20
+    else:
+        with pytest.raises(Refused):
+            decode_json_object(document)

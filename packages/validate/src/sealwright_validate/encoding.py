@@ -19,7 +19,9 @@ MAX_DEPTH: Final = 16  # levels of objects and arrays; claims of real issuers st
 
 # '+', '/' and '=' are no base64url: they become '!', which no base64 decoder accepts.
 TO_BASE64: Final = bytes.maketrans(b"-_+/=", b"+/!!!")
-_BRACKET_OR_STRING: Final = re.compile(r'[\[\]{}]|"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
+_STRING: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
+_ONE_KIND: Final = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 _PADDING: Final = (b"", None, b"==", b"=")
 # RFC 7515 appendix C with RFC 4648 §3.5: the bits that the last character leaves over must be zero, or one
 # value would have several spellings.
@@ -107,17 +109,14 @@ def decode_json_object(unverified: bytes) -> dict[str, Any]:
 def _require_shallow(text: str) -> None:
     """Refuse deep nesting before a recursive reader sees it. Brackets inside strings do not count.
 
+    What is left of the text without its strings are brackets; each round takes the innermost pairs away.
     Linear in the text: a string that does not end is taken to the end, and left to the JSON reader to refuse.
     """
-    depth = 0
-    for found in _BRACKET_OR_STRING.finditer(text):
-        mark = found[0]
-        if mark in "{[":
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise ValueError("nested too deeply")
-        elif mark in "}]":
-            depth -= 1
+    brackets = _STRING.sub("", text).encode("ascii", "ignore").translate(_ONE_KIND, _NO_BRACKETS)
+    for _ in range(MAX_DEPTH):
+        brackets = brackets.replace(b"[]", b"")
+    if brackets:
+        raise ValueError("nested too deeply, or unbalanced")
 
 
 def read_only(members: Members) -> Members:
