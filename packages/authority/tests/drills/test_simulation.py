@@ -14,7 +14,7 @@ from sealwright.keys import rules
 from sealwright.keys.model import Key, KeyState
 from sealwright_validate.steps import TRUST_STEPS
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
