@@ -32,10 +32,10 @@ up: env ## start signer, authority and demo relying parties (options: make up AR
 	$(BIN)/sealwright up $(ARGS)
 
 test: env-dev ## the fast tests (options: make test ARGS="-k name")
-	$(BIN)/python -m pytest -n $(JOBS) --durations=8 --durations-min=4 -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --durations=8 --durations-min=4 -m "not slow" $(ARGS)
 
 test-slow: env-dev ## the tests that take more than a few seconds
-	$(BIN)/python -m pytest -n $(JOBS) --durations=8 --durations-min=4 -m slow $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --durations=8 --durations-min=4 -m slow $(ARGS)
 
 check: lint types imports budgets text ## everything that is decided without running the programs
 
