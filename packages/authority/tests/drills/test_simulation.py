@@ -11,7 +11,7 @@ from sealwright.drills.simulation import run as simulation
 from sealwright.drills.simulation.picture import COLOURS, draw
 from sealwright.drills.simulation.run import simulate
 from sealwright.keys import rules
-from sealwright.keys.model import Key, KeyState
+from sealwright.keys.model import KeyState
 from sealwright_validate.steps import TRUST_STEPS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -30,14 +30,7 @@ def test_two_weeks_with_faults_break_no_rule(seed: int) -> None:
 
 def test_a_signer_that_lists_a_key_too_long_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The fault that the first run of this simulation found: manifests could not be renewed for a minute."""
-    settle = rules._settle
-
-    def late(key: Key, live: list[str], now: int) -> rules.Settle | None:
-        if key.state is KeyState.VERIFY_ONLY and now < key.verify_until + 86_400:
-            return None
-        return settle(key, live, now)
-
-    monkeypatch.setattr(rules, "_settle", late)
+    monkeypatch.setattr(rules, "EARLY", -86_400)
     assert simulate(3, 1).failures > 0
 
 
