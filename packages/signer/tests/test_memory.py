@@ -140,8 +140,12 @@ def test_nothing_of_a_private_half_is_left_when_it_has_ended(
         )
         await connection.sign([request] * 60)
         jwk = json.loads(jws.unb64u(made.announcement.split(".")[1]))["jwk"]
-        before = memory_of(process.pid)
-        secrets = SECRETS[alg](before, jwk)
+        for _ in range(5):  # memory that changes while it is read may show a live key in pieces only
+            before = memory_of(process.pid)
+            secrets = SECRETS[alg](before, jwk)
+            if found(before, secrets) > 0:
+                break
+            await connection.sign([request] * 60)
         assert found(before, secrets) > 0, "the search is blind"
         if end == "destroyed":
             await connection.destroy(made.kid, "test")
