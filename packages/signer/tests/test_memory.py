@@ -110,6 +110,17 @@ def launched(policy: dict[str, Any], folder: Path) -> Process:
     return launch(policy, folder / "run" / "signer", log=sys.stderr.fileno(), program=program)
 
 
+async def seen_alive(connection: Connection, request: Any, pid: int, alg: str, jwk: dict[str, str]) -> Any:
+    """The forms of a live key, found by its public half: the search that must find nothing later works."""
+    for _ in range(5):  # memory that changes while it is read may show a live key in pieces only
+        memory = memory_of(pid)
+        secrets = SECRETS[alg](memory, jwk)
+        if found(memory, secrets) > 0:
+            return secrets
+        await connection.sign([request] * 60)
+    raise AssertionError("the search is blind")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("alg", SECRETS)
 @pytest.mark.parametrize("end", ["destroyed", "superseded", "window_over"])
@@ -140,13 +151,7 @@ def test_nothing_of_a_private_half_is_left_when_it_has_ended(
         )
         await connection.sign([request] * 60)
         jwk = json.loads(jws.unb64u(made.announcement.split(".")[1]))["jwk"]
-        for _ in range(5):  # memory that changes while it is read may show a live key in pieces only
-            before = memory_of(process.pid)
-            secrets = SECRETS[alg](before, jwk)
-            if found(before, secrets) > 0:
-                break
-            await connection.sign([request] * 60)
-        assert found(before, secrets) > 0, "the search is blind"
+        secrets = await seen_alive(connection, request, process.pid, alg, jwk)
         if end == "destroyed":
             await connection.destroy(made.kid, "test")
         elif end == "superseded":
