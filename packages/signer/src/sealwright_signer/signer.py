@@ -28,7 +28,8 @@ MAX_BATCH = 512
 MAX_REASON = 200  # characters
 ALWAYS_VERIFIED = 8  # up to this batch size every signature is verified, above it one in sixteen (ADR 0004)
 ONE_IN_SIXTEEN = 16  # of the 256 values of a byte
-STATEMENTS = ("admission", "audit", "key-state", "policy")  # manifest and incarnation are the signer's own
+# manifest and incarnation are the signer's own
+STATEMENTS = ("admission", "audit", "key-state", "log-list", "policy")
 MANIFEST = "sealwright-manifest+jwt"
 _DIGEST = re.compile("[0-9a-f]{64}")
 OPERATIONS = {  # name: members, and whether the authority role is needed
