@@ -76,6 +76,10 @@ class Reason(StrEnum):
     NEVER_ISSUED = "never_issued"
     TOKEN_REVOKED = "token_revoked"
     LEDGER_UNAVAILABLE = "ledger_unavailable"
+    LOG_LIST_NOT_TRUSTED = "log_list_not_trusted"
+    LOG_LIST_ROLLED_BACK = "log_list_rolled_back"
+    LOG_LIST_STALE = "log_list_stale"
+    KEY_NOT_ANNOUNCED = "key_not_announced"
 
 
 _UNTRUSTED_DOCUMENT: Final = "The keys of the issuer could not be verified."
@@ -137,6 +141,10 @@ PUBLIC_SENTENCES: Final[Mapping[Reason, str]] = MappingProxyType(
         Reason.NEVER_ISSUED: "The token was never issued.",
         Reason.TOKEN_REVOKED: "The token is revoked.",
         Reason.LEDGER_UNAVAILABLE: "It cannot be established now whether the token was issued.",
+        Reason.LOG_LIST_NOT_TRUSTED: "The list of logs could not be verified.",
+        Reason.LOG_LIST_ROLLED_BACK: "The list of logs takes back what an earlier one said.",
+        Reason.LOG_LIST_STALE: "The list of logs is out of date.",
+        Reason.KEY_NOT_ANNOUNCED: "The ledger does not prove that the key was announced.",
     }
 )
 

@@ -1,23 +1,27 @@
-"""A receipt: the proof, checkable offline, that the leaf of a token is in the ledger of the signer that
-signed it.
+"""A receipt: the proof, checkable offline, that a leaf is in the ledger of the signer that signed it
+(docs/formats/receipt.md).
 
-The form is C2SP tlog-proof; its extra data is the 32-byte digest of the token's private record, which the
-leaf needs and the token does not hold. The checkpoint must carry the signature of the very incarnation whose
-log the token's `jti` names, as the manifest lists it. May never accept a proof for another place, another
-token or another log.
+The form is C2SP tlog-proof. For a token its extra data is the 32-byte digest of the token's private record,
+which the leaf needs and the token does not hold; for anything else it is the whole leaf. The checkpoint must
+carry the signature of the very incarnation whose log it is: for a token, the one that the `jti` names. May
+never accept a proof for another place, another token or another log.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sealwright_validate.encoding import decode_base64url
+from sealwright_validate.encoding import decode_base64url, decode_json_object
 from sealwright_validate.errors import Reason, Refused
 from sealwright_validate.keyset import LogKey
 from sealwright_validate.merkle import HASH_BYTES, leaf_hash, require_inclusion
 from sealwright_validate.note import Checkpoint, base64, decimal, hash_of, open_checkpoint
 
 MAX_RECEIPT_BYTES: Final = 16 * 1024
+MAX_EVENT_RECEIPT_BYTES: Final = 104 * 1024
+"""A leaf of 65,535 bytes in base64, and a token's receipt beside it."""
+KEY_EVENT: Final = 2
+STATEMENT: Final = 3
 _FIRST_LINE: Final = "c2sp.org/tlog-proof@v1"
 _MAX_HASHES: Final = 63
 _LEAF_VERSION: Final = b"\x01"
@@ -34,9 +38,47 @@ class Receipt:
     unverified_checkpoint: str
 
 
+@dataclass(frozen=True, slots=True)
+class EventReceipt:
+    """A receipt of a key event or a statement taken apart; nothing of it is verified yet."""
+
+    index: int
+    leaf: bytes
+    hashes: tuple[bytes, ...]
+    unverified_checkpoint: str
+
+
 def read_receipt(unverified: str) -> Receipt:
     """The parts of a tlog-proof with a record digest as extra data."""
-    if len(unverified) > MAX_RECEIPT_BYTES:
+    index, record, hashes, checkpoint = _parts(unverified, MAX_RECEIPT_BYTES)
+    if len(record) != HASH_BYTES:
+        raise _broken("the extra data is no record digest")
+    return Receipt(index, record, hashes, checkpoint)
+
+
+def read_event_receipt(unverified: str) -> EventReceipt:
+    """The parts of a tlog-proof with a leaf of kind 2 or 3 as extra data."""
+    index, leaf, hashes, checkpoint = _parts(unverified, MAX_EVENT_RECEIPT_BYTES)
+    return EventReceipt(index, leaf, hashes, checkpoint)
+
+
+def require_event(receipt: EventReceipt, log: LogKey) -> Checkpoint:
+    """The leaf is at its place in this log; returns the verified tree head."""
+    checkpoint = open_checkpoint(receipt.unverified_checkpoint, log)
+    hashed = leaf_hash(receipt.leaf)
+    require_inclusion(hashed, receipt.index, checkpoint.size, receipt.hashes, checkpoint.root)
+    return checkpoint
+
+
+def event_members(leaf: bytes, kind: int) -> dict[str, Any]:
+    """The JSON members of a leaf of `kind` 2 or 3 (docs/formats/ledger.md)."""
+    if leaf[:2] != _LEAF_VERSION + bytes((kind,)):
+        raise _broken("a leaf of another kind or version")
+    return decode_json_object(leaf[2:])
+
+
+def _parts(unverified: str, longest: int) -> tuple[int, bytes, tuple[bytes, ...], str]:
+    if len(unverified) > longest:
         raise _broken("too long")
     head, separator, checkpoint = unverified.partition("\n\n")
     lines = head.split("\n")
@@ -45,10 +87,8 @@ def read_receipt(unverified: str) -> Receipt:
     extra, index, hashes = lines[1], lines[2], lines[3:]
     if not extra.startswith("extra ") or not index.startswith("index ") or len(hashes) > _MAX_HASHES:
         raise _broken("extra or index is missing, or too many hashes")
-    record = base64(extra.removeprefix("extra "))
-    if len(record) != HASH_BYTES:
-        raise _broken("the extra data is no record digest")
-    return Receipt(decimal(index.removeprefix("index ")), record, tuple(map(hash_of, hashes)), checkpoint)
+    data = base64(extra.removeprefix("extra "))
+    return decimal(index.removeprefix("index ")), data, tuple(map(hash_of, hashes)), checkpoint
 
 
 def token_leaf(digest: bytes, kid: str, issued: int, expires: int, record: bytes) -> bytes:
