@@ -210,7 +210,7 @@ def test_a_truncated_core_is_refused(tmp_path: Path, size: int) -> None:
     }
 
 
-@pytest.mark.parametrize("data", [b"text\n" * 100, os.urandom(5000), b"\x1f\x8b\x08" + bytes(100)])
+@pytest.mark.parametrize("data", [b"text\n" * 100, b"\x9b\x07" * 2500, b"\x1f\x8b\x08" + bytes(100)])
 def test_what_is_no_dump_is_refused(tmp_path: Path, data: bytes) -> None:
     assert refusal(data, tmp_path) in {"not-redactable", "not-scannable"}
 

@@ -69,6 +69,25 @@ def test_no_plant_can_be_explained(site: Site) -> None:
         assert rules(bytes(64) + plant.data + bytes(64)), plant.name
 
 
+def test_twenty_thousand_random_secrets_are_all_refused() -> None:
+    source = random.Random(7)  # the same secrets each time
+    assert all(rules(bytes(64) + source.randbytes(32) + bytes(64)) for _ in range(20_000))
+
+
+def test_what_the_rarest_secrets_look_like_is_refused() -> None:
+    text = b"V5MkB,og/lib"  # a secret with text, zeros or a path in it
+    for secret in (
+        b"\xfe\xd5\x9a\xec\x1e2@" + text + b"\x80\x889\x1f\x9eP\x9b\x115\xc5.\xccm",
+        b"\x13\xber\xdc<Y\xed\xa1\xf6Z\x00\x85\xaf\x8a\x85\x00\x00\xa4\x81\x80\x9fj7j<\x80\x1d\x85\xa5_\xf9\x1c",
+        b"\x06E\xa8\x9f\x00\x00\x00\xcf\x87\xe3\x8a\xda5\xaf\x8a\xe9\x08\x5b\x82\xb7\xef\x00\x36\x09g\xa1\xb5E\x0b\x95>\xc1",
+    ):
+        assert rules(bytes(64) + secret + bytes(64))
+
+
+def test_a_covered_name_is_explained() -> None:
+    assert rules(bytes(64) + b"/usr/lib/a.so\x00" + b"?" * 90 + b"\x00/usr/lib/b.so\x00" + bytes(64)) == set()
+
+
 def test_a_secret_over_a_block_boundary_is_seen() -> None:
     descriptor = os.memfd_create("x")
     try:

@@ -6,6 +6,7 @@ May never do: write a key anywhere; it returns bytes that end up in test files.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,13 +30,37 @@ class Keys:
 
 
 def make_keys() -> Keys:
-    """Fresh keys."""
+    """Fresh keys, none of which has a 64-bit word like an address.
+
+    Where nothing else anchors a key, its words being no addresses is what tells it from other memory. One
+    RSA prime in four thousand has such a word, and what is measured here is not that luck.
+    """
     return Keys(
-        rsa.generate_private_key(public_exponent=65537, key_size=2048),
-        ec.generate_private_key(ec.SECP256R1()),
-        ed25519.Ed25519PrivateKey.generate(),
-        os.urandom(32),
+        _drawn(lambda: rsa.generate_private_key(public_exponent=65537, key_size=2048), _primes),
+        _drawn(lambda: ec.generate_private_key(ec.SECP256R1()), _scalar),
+        _drawn(ed25519.Ed25519PrivateKey.generate, lambda key: key.private_bytes_raw()),
+        _drawn(lambda: os.urandom(32), bytes),
     )
+
+
+def _drawn(draw: Callable[[], Any], words: Callable[[Any], bytes]) -> Any:
+    """The first draw whose bytes, as they lie in memory, hold no word below 2**48 either way round."""
+    while True:
+        key = draw()
+        raw = words(key)
+        if all(
+            both[at + 6 : at + 8] != b"\x00\x00" for both in (raw, raw[::-1]) for at in range(0, len(raw), 8)
+        ):
+            return key
+
+
+def _primes(key: rsa.RSAPrivateKey) -> bytes:
+    private = key.private_numbers()
+    return private.p.to_bytes(128, "little") + private.q.to_bytes(128, "little")
+
+
+def _scalar(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_numbers().private_value.to_bytes(32, "little")
 
 
 def pkcs8(key: Any, *, pem: bool = False, password: bytes = b"") -> bytes:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import base64
 import bz2
 import gzip
+import hashlib
 import json
 import lzma
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -26,6 +26,13 @@ class Plant:
     name: str
     data: bytes
     needs: str = ""
+
+
+def _drawn(name: str, count: int) -> bytes:
+    """Bytes as good as random, and the same each time: a credential is told by how its letters are mixed, and
+    one drawn afresh would look like a name once in some ten thousand draws.
+    """
+    return hashlib.shake_256(b"sealwright-dumps plant " + name.encode()).digest(count)
 
 
 def _b64u(raw: bytes) -> str:
@@ -69,9 +76,9 @@ def _text_keys(keys: Keys) -> Iterator[Plant]:
 
 
 def _putty() -> bytes:
-    body = base64.encodebytes(os.urandom(36)).decode()
+    body = base64.encodebytes(_drawn("putty", 36)).decode()
     head = "PuTTY-User-Key-File-3: ssh-ed25519\r\nEncryption: none\r\nComment: planted\r\nPublic-Lines: 1\r\n"
-    tail = f"{body}Private-Lines: 1\r\n{body}Private-MAC: {os.urandom(32).hex()}\r\n"
+    tail = f"{body}Private-Lines: 1\r\n{body}Private-MAC: {_drawn('putty mac', 32).hex()}\r\n"
     return (head + tail).encode()
 
 
@@ -107,7 +114,7 @@ def _jwks(keys: Keys) -> Iterator[Plant]:
     akp = {"kty": "AKP", "alg": "ML-DSA-65", "priv": _b64u(keys.mldsa_seed)}
     for name, jwk in (("rsa", rsa_jwk), ("ec", ec_jwk), ("okp", okp), ("akp", akp)):
         yield Plant(f"jwk {name}", json.dumps(jwk).encode())
-    yield Plant("jwk oct", json.dumps({"kty": "oct", "k": _b64u(os.urandom(32))}).encode())
+    yield Plant("jwk oct", json.dumps({"kty": "oct", "k": _b64u(_drawn("jwk oct", 32))}).encode())
     yield Plant("jwk escaped in json", json.dumps({"key": json.dumps(ec_jwk)}).encode())
     yield Plant("jwk in base64", base64.b64encode(json.dumps(okp, separators=(",", ":")).encode()))
 
@@ -144,7 +151,7 @@ def _memory_forms(keys: Keys) -> Iterator[Plant]:
 
 def _structures(keys: Keys) -> Iterator[Plant]:
     for bits in (128, 192, 256):
-        yield Plant(f"aes-{bits} schedule", expand(os.urandom(bits // 8)))
+        yield Plant(f"aes-{bits} schedule", expand(_drawn("aes", bits // 8)))
     for name, chosen in mldsa.SETS.items():
         _, polynomials = mldsa.secret(keys.mldsa_seed, name)
         yield Plant(f"{name} s1 and s2, packed", mldsa.packed(polynomials, chosen.eta))
@@ -159,19 +166,19 @@ def _structures(keys: Keys) -> Iterator[Plant]:
         (private.q, 128),
     )
     yield Plant("windows cng rsa", b"RSA3" + sizes + b"".join(v.to_bytes(n, "big") for v, n in numbers))
-    store = bytes.fromhex("feedfeed0000000200000001000000010003") + b"key" + bytes(8) + os.urandom(700)
+    store = bytes.fromhex("feedfeed0000000200000001000000010003") + b"key" + bytes(8) + _drawn("java", 700)
     yield Plant("java key store", store)
 
 
 def _letters(count: int) -> str:
-    return base64.b32encode(os.urandom(count)).decode()[:count]
+    return base64.b32encode(_drawn("letters", count)).decode()[:count]
 
 
 def _credentials(keys: Keys) -> Iterator[Plant]:
-    mixed = base64.b64encode(os.urandom(90)).decode().replace("+", "a").replace("/", "b")
+    mixed = base64.b64encode(_drawn("mixed", 90)).decode().replace("+", "a").replace("/", "b")
     head, body = (_b64u(json.dumps(part).encode()) for part in ({"alg": "ES256"}, {"sub": "someone", "n": 1}))
-    yield Plant("jwt", f"Bearer {head}.{body}.{_b64u(os.urandom(64))}".encode())
-    yield Plant("refresh token", f'{{"refresh_token": "{_b64u(os.urandom(32))}"}}'.encode())
+    yield Plant("jwt", f"Bearer {head}.{body}.{_b64u(_drawn('jwt', 64))}".encode())
+    yield Plant("refresh token", f'{{"refresh_token": "{_b64u(_drawn("refresh token", 32))}"}}'.encode())
     yield Plant("aws key id", f"aws_access_key_id = AKIA{_letters(16)}\n".encode())
     yield Plant("aws secret", f"aws_secret_access_key = {mixed[:40]}\n".encode())
     yield Plant("github token", f"token=ghp_{mixed[:36]} ".encode())

@@ -98,7 +98,7 @@ def coefficients(data: bytes, at: int) -> Hit | None:
     if not all(map(_small, words)):
         return None
     negative = sum(value > Q // 2 for value in words)
-    if not len(words) / 4 < negative < len(words) * 3 / 5:
+    if not len(words) / 4 < negative < len(words) * 2 / 3:
         return None
     start, end = _reach(data, at, at + 4 * _LEAST_WORDS, 64, _is_small_block)
     return Hit(DETECTOR, "ml-dsa-secret", "coefficients", "ml-dsa", Confidence.LIKELY, start, end)

@@ -15,6 +15,7 @@ _XMM, _XMM_COUNT = 160, 16  # FXSAVE area
 _YMM_HIGH = 576  # component 2 of the standard form
 _ZMM_HIGH = 1152  # component 6: upper halves of zmm0-15
 _ZMM16 = 1664  # component 7: zmm16-31
+_DIVERSE = 16  # distinct values among 32 bytes; random ones have fewer once in 10**16
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,4 +62,4 @@ def _reversed_words(data: bytes) -> bytes:
 def scalars(view: View) -> list[bytes]:
     """Each 32-byte register that holds something random."""
     pieces = (view.data[at : at + 32] for at in range(0, len(view.data), 32))
-    return [piece for piece in pieces if len(set(piece)) >= 24]
+    return [piece for piece in pieces if len(set(piece)) >= _DIVERSE]

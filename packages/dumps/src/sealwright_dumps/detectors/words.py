@@ -25,6 +25,7 @@ HIGH3 = sum(0b100 << (3 * place) for place in range(21))
 LOW3 = sum(0b011 << (3 * place) for place in range(21))
 BITS63 = (1 << 63) - 1
 USER_SPACE = 1 << 47
+RANDOM_WORDS = 3  # of four; a secret has fewer that are no addresses about once in 10**9
 
 
 class Kind(StrEnum):
@@ -116,10 +117,10 @@ class NumpyWords:
         np = self._np
         places = small[(small < min(own, len(words) - 4)) & (words[small] <= MOST_ROOM)]
         places = places[self._sizes[words[places]]]
-        random = np.ones(len(places), dtype=np.bool_)
+        random = np.zeros(len(places), dtype=np.int8)
         for word in range(1, 5):  # a secret's words are neither small nor pointers
-            random &= words[places + word] >> 48 != 0
-        for place in places[random].tolist():
+            random += words[places + word] >> 48 != 0
+        for place in places[random >= RANDOM_WORDS].tolist():
             yield (Kind.CHUNK, start + 8 * (place + 1), int(words[place]) & ~6 | 1)
 
     def _aes(self, words: Any, start: int, own: int) -> Iterator[Spot]:
@@ -246,7 +247,8 @@ def _is_bignum(block: bytes, at: int, top: int) -> bool:
 
 
 def _random_words(block: bytes, at: int) -> bool:
-    return at + 32 <= len(block) and all(_word(block, at + 8 * place) >> 48 for place in range(4))
+    large = sum(_word(block, at + 8 * place) >> 48 != 0 for place in range(4))
+    return at + 32 <= len(block) and large >= RANDOM_WORDS
 
 
 def _starts_schedule(block: bytes, at: int) -> bool:

@@ -8,6 +8,7 @@ drill's keys are made for it and die with it.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 import os
@@ -112,7 +113,7 @@ def smuggle_past_the_redactor(scene: Scene) -> Verdict:
     """A redactor that keeps whole stacks (as a wrong one would): the second detector must stop its output."""
     from sealwright_dumps.redact import service, verifier
 
-    secret = os.urandom(32)
+    secret = hashlib.sha256(b"sealwright-dumps smuggled").digest()
     out = os.memfd_create("smuggled")
     try:
         os.write(out, bytes(4096) + secret + bytes(4096))

@@ -136,7 +136,7 @@ def _description(note: Note, raw: bytes, places: Places) -> bytes:
     if note.kind == NT_FILE:
         return _files(raw)
     kept = {
-        3: raw[:40] + _program_name(raw[40:56]) + nothing[56:],
+        3: raw[:28] + nothing[28:40] + _program_name(raw[40:56]) + nothing[56:],
         6: raw,
         0x53494749: raw[:_SIGINFO_KEPT] + nothing[_SIGINFO_KEPT:],
     }

@@ -23,20 +23,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-VERSION = "explain/1"
+VERSION = "explain/2"
 BLOCK = 1 << 20
 OVERLAP = 8192
 WINDOW = 24  # bytes: three words
+MOST_ZEROS = 5  # in an unexplained window; three addresses have six. 32 random bytes pass once in 10**10
 MOST_FINDINGS = 100
 _DEFACED = bytes.fromhex("edacef0dedacef0d")
 _NEGATIVE = re.compile(rb"[\x00-\xff][\xf0-\xff]\xff\xff\xff\xff\xff\xff", re.DOTALL)
 _BUILD_ID = re.compile(rb"\x04\x00\x00\x00\x14\x00\x00\x00\x03\x00\x00\x00GNU\x00.{20}", re.DOTALL)
 _TEXT = re.compile(rb"[\x20-\x7e]{6,}")
-_PLAIN = re.compile(rb"[A-Za-z0-9_./+@:,=~ -]{10,}")  # random bytes do this once in thirty thousand secrets
+_PLAIN = re.compile(  # a path, or a longer text, from one zero byte to another; or a name that was covered
+    rb"(?<![^\x00])(?:/[A-Za-z0-9_./+@:,=~ -]{6,}|[A-Za-z0-9_./+@:,=~ -]{14,})(?![^\x00])|\?{6,}"
+)
 _WIDE_TEXT = re.compile(rb"(?:[\x20-\x7e]\x00){6,}")
 _TOKEN = re.compile(rb"[A-Za-z0-9+/=_-]{28,}")
 _HEX = re.compile(rb"[0-9a-f]{48,}|[0-9A-F]{48,}")
-_DENSE = re.compile(rb"(?:[^\x00]|\x00{1,2}(?=[^\x00])){%d,}" % WINDOW, re.DOTALL)
+_DENSE = re.compile(rb"(?:[^\x00]|\x00{1,%d}(?=[^\x00])){%d,}" % (MOST_ZEROS, WINDOW), re.DOTALL)
+_PLANTED = hashlib.sha384(b"sealwright-dumps planted secret").digest()  # nobody's; the same each time
 _KINDS = bytes(  # digit, capital, small letter, other
     1 if chr(c).isdigit() else 2 if chr(c).isupper() else 3 if chr(c).islower() else 0 for c in range(128)
 ) + bytes(128)
@@ -124,13 +128,16 @@ def _texts(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 def _random(token: bytes) -> bool:
     """Whether a token could be an encoded secret: it changes between digits, capitals and small letters too
-    often, or it is a long run of hexadecimal digits. Text in hexadecimal has few letters, and so few changes.
+    often for its length, or now and then and most of its characters differ, or it is a long run of
+    hexadecimal digits. Text in hexadecimal has few letters, and so few changes. Base64 of 32 random bytes
+    passes once in 10**9.
     """
     if any(len(set(run)) >= 8 for run in _HEX.findall(token)):
         return True
     kinds = token.translate(_KINDS)
     changes = sum(0 not in {a, b} and a != b for a, b in pairwise(kinds))
-    return changes * 5 > len(token)
+    varied = kinds.count(2) > 1 and 2 * len(set(token)) > min(len(token), 42)
+    return changes * (12 if varied else 5) > len(token)
 
 
 def _decodings(text: bytes) -> Iterator[bytes]:
@@ -171,11 +178,11 @@ def _without_explained(data: bytes) -> bytes:
 
 
 def _dense_window(run: bytes) -> int:
-    """The first place in a run where 24 bytes have at most two zeros, or -1. Addresses have two in eight."""
+    """The first place in a run where 24 bytes have at most five zeros, or -1. Addresses have two in eight."""
     zeros = run[: WINDOW - 1].count(0)
     for at in range(len(run) - WINDOW + 1):
         zeros += run[at + WINDOW - 1] == 0
-        if zeros <= 2:
+        if zeros <= MOST_ZEROS:
             return at
         zeros -= run[at] == 0
     return -1
@@ -198,7 +205,7 @@ def read_marks(paths: list[str]) -> list[Mark]:
 def require_sight() -> None:
     """Exit unless a planted secret is refused and a plain page is not: a blind detector must not speak."""
     seen, plain = Verdict(), Verdict()
-    explain(bytes(512) + os.urandom(48) + bytes(512), 0, [], seen)
+    explain(bytes(512) + _PLANTED[:32] + bytes(512), 0, [], seen)
     explain(
         bytes(512) + b"/usr/lib/libc.so.6\x00" + (0x7F1234567890).to_bytes(8, "little") * 40, 0, [], plain
     )
