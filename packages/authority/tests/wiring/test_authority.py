@@ -9,16 +9,21 @@ import socket
 import time
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import jwt
 import pytest
 
 from authority_support.site import running
+from sealwright.clock import SystemClock
 from sealwright.drills.sandbox import REPORTER, Sandbox
 from sealwright.ledger.fsck import check_ledger
 from sealwright.ledger.model import EventLeaf, parse_leaf
 from sealwright_validate import Expect, Report, Trust, Validator
+from sealwright_validate.log_list import LogList, open_log_list
+from sealwright_validate.receipt import event_members, read_event_receipt, require_event, require_receipt
+from sealwright_validate.root import pinned_root
 
 with warnings.catch_warnings(record=True):
     warnings.simplefilter("ignore")  # Authlib announces another HTTP library at import
@@ -75,6 +80,85 @@ def test_the_ledger_states_every_admission_that_a_manifest_rests_on(
     stated = [leaf.members for leaf in leaves if isinstance(leaf, EventLeaf)]
     digest = hashlib.sha256(admission.statement.encode()).hexdigest()
     assert [one["digest"] for one in stated if one.get("type") == "admission"] == [digest]
+
+
+def eventually(http: httpx.Client, path: str) -> httpx.Response:
+    """The answer once it is there: files are published a moment behind what is durable."""
+    until = time.monotonic() + 60
+    while (answer := http.get(path)).status_code == 503:
+        assert time.monotonic() < until, answer.text
+        time.sleep(0.1)
+    return answer
+
+
+def claims_of(token: str) -> dict[str, Any]:
+    claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
+    return claims
+
+
+def log_list(site: Sandbox, http: httpx.Client) -> LogList:
+    served = eventually(http, "/ledger/log-list.json").content
+    return open_log_list(pinned_root(site.root.read_bytes()), served, now=SystemClock().now())
+
+
+def test_the_log_list_leads_from_the_root_to_every_log(site: Sandbox, http: httpx.Client) -> None:
+    listed = log_list(site, http)
+    assert set(listed.logs) == {log.log_id for log in site.stores.ledger.logs()}
+    assert all(log.closed_at is None for log in listed.logs.values())
+
+
+@pytest.mark.parametrize("query", ["jti", "place", "digest"])
+def test_a_stranger_gets_a_receipt_and_checks_it_with_nothing_but_the_root(
+    site: Sandbox, http: httpx.Client, query: str
+) -> None:
+    token = site.token()
+    claims = claims_of(token)
+    log_id, index, _ = claims["jti"].split(".")
+    digest = hashlib.sha256(token.rpartition(".")[0].encode()).digest()
+    logs = log_list(site, http).keys
+    asked = {
+        "jti": f"jti={claims['jti']}",
+        "place": f"origin={logs[log_id].origin}&index={index}",
+        "digest": f"digest={digest.hex()}",
+    }
+    receipt = eventually(http, f"/ledger/proof?{asked['jti']}").text
+    until = time.monotonic() + 60
+    while (answer := http.get(f"/ledger/proof?{asked[query]}")).status_code != 200:
+        assert time.monotonic() < until, answer.text  # the index of digests follows the publication
+        time.sleep(0.1)
+    kid = jwt.get_unverified_header(token)["kid"]
+    for each in (receipt, answer.text):
+        assert require_receipt(each, claims, digest, kid, logs).size > int(index)
+
+
+def test_every_key_of_the_manifest_was_announced_in_the_ledger(site: Sandbox, http: httpx.Client) -> None:
+    logs = log_list(site, http).keys
+    for entry in claims_of(http.get("/manifest").json()["manifest"])["keys"]:
+        receipt = read_event_receipt(eventually(http, f"/ledger/proof?kid={entry['kid']}").text)
+        assert receipt.index == entry["ledger_index"]
+        require_event(receipt, logs[entry["incarnation"]])
+        announced = claims_of(event_members(receipt.leaf, 2)["announcement"])
+        assert {name: entry[name] for name in announced} == announced
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("", 400),
+        ("jti=a&jti=b", 400),
+        ("jti=" + "a" * 600, 400),
+        ("digest=zz", 400),
+        ("log=aaaaaaaaaaaaaaaa&index=-1", 400),
+        ("log=aaaaaaaaaaaaaaaa&index=1&kid=x", 400),
+        ("log=aaaaaaaaaaaaaaaa&index=1", 404),
+        ("jti=aaaaaaaaaaaaaaaa.1.AAAAAAAAAAAA", 404),
+        ("jti=..%2f..%2froot.key", 404),
+        ("kid=unknown", 404),
+        ("digest=" + "00" * 32, 404),
+    ],
+)
+def test_an_odd_question_for_a_proof_is_refused(http: httpx.Client, query: str, status: int) -> None:
+    assert http.get(f"/ledger/proof?{query}").status_code == status
 
 
 def test_every_form_of_metadata_names_the_same_issuer(http: httpx.Client) -> None:

@@ -72,7 +72,7 @@ class ApprovalStore(Protocol):
 class StatementLedger(Protocol):
     """Puts a statement leaf into the ledger (docs/formats/ledger.md)."""
 
-    async def statement(self, kind: str, digest: str) -> None:
+    async def statement(self, kind: str, digest: str) -> object:
         """Append `{"type": kind, "digest": digest}`; durable when this returns.
 
         Raises:

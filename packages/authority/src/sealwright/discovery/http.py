@@ -1,4 +1,4 @@
-"""Public routes: metadata, JWKS, manifest and its event stream, root, ledger files, the strict check.
+"""Public routes: metadata, JWKS, manifest and its event stream, root, the strict check.
 
 Nothing here needs authentication and nothing here changes state.
 """
@@ -23,11 +23,7 @@ from sealwright.errors import Unavailable
 from sealwright.keys.model import Key
 from sealwright.ledger.service import Ledger
 
-_TILE = re.compile(
-    r"tile/(?:[0-9]|[1-5][0-9]|6[0-3]|entries)/(?:x[0-9]{3}/){0,4}[0-9]{3}(?:\.p/[1-9][0-9]{0,2})?"
-)
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
-_LOG_ID = re.compile(r"[a-z2-7]{16}")
 MAX_CHECK_BODY = 2_048
 MAX_STREAMS = 2_048
 HEARTBEAT = 10.0
@@ -147,18 +143,6 @@ def manifest_routes(feed: ManifestFeed, trust: Path) -> list[Route]:
     ]
 
 
-def _ledger_file(directory: Path, log_id: str, path: str) -> Response:
-    is_checkpoint = path == "checkpoint"
-    found = directory / log_id / path
-    named = _LOG_ID.fullmatch(log_id) and (is_checkpoint or _TILE.fullmatch(path))
-    if not named or not found.is_file():
-        return _problem(404, "not_found", "no such file of the ledger")
-    if is_checkpoint:
-        return FileResponse(found, headers={"cache-control": "no-store"}, media_type="text/plain")
-    headers = {"cache-control": "public, max-age=31536000, immutable"}
-    return FileResponse(found, headers=headers, media_type="application/octet-stream")
-
-
 def _check(ledger: Ledger, asked: CheckRequest, revoked: Callable[[str], bool]) -> dict[str, Any]:
     standing = ledger.check(asked.jti, asked.digest, asked.kid)
     if standing.reason is not None or standing.place is None:
@@ -178,11 +162,8 @@ async def _bounded(request: Request, limit: int) -> bytes | None:
     return body
 
 
-def ledger_routes(ledger: Ledger, directory: Path, revoked: Callable[[str], bool]) -> list[Route]:
-    """The ledger as tlog-tiles files, and the strict check."""
-
-    async def file(request: Request) -> Response:
-        return _ledger_file(directory, request.path_params["log_id"], request.path_params["path"])
+def check_routes(ledger: Ledger, revoked: Callable[[str], bool]) -> list[Route]:
+    """The strict check. The rest of the ledger is served by its own room."""
 
     async def check(request: Request) -> Response:
         body = await _bounded(request, MAX_CHECK_BODY)
@@ -196,7 +177,4 @@ def ledger_routes(ledger: Ledger, directory: Path, revoked: Callable[[str], bool
             return _problem(503, error.code, error.public)
         return _json(answer, cache_control="no-store")
 
-    return [
-        Route("/ledger/check", check, methods=["POST"]),
-        Route("/ledger/{log_id}/{path:path}", file),
-    ]
+    return [Route("/ledger/check", check, methods=["POST"])]

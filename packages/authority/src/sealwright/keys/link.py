@@ -115,9 +115,11 @@ class SignerLink:
         await self._commit(batch)
         return document
 
-    async def statement(self, kind: str, digest: str) -> None:
-        """Append a statement leaf."""
-        await self._commit(await _told(self._connection.statement(kind, digest)))
+    async def statement(self, kind: str, digest: str) -> int:
+        """Append a statement leaf; returns its index."""
+        batch = await _told(self._connection.statement(kind, digest))
+        await self._commit(batch)
+        return batch.first + len(batch.leaves) - 1
 
     async def stats(self) -> dict[str, Any]:
         """The signer's counters since its start."""

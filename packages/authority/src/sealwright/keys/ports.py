@@ -34,8 +34,8 @@ class SignerPort(Protocol):
         """Sign a manifest (JWS)."""
         ...
 
-    async def statement(self, kind: str, digest: str) -> None:
-        """Append a statement leaf."""
+    async def statement(self, kind: str, digest: str) -> int:
+        """Append a statement leaf; returns its index."""
         ...
 
     async def sign(

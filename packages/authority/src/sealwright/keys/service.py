@@ -20,6 +20,7 @@ from sealwright.errors import Misconfigured, Refused, Unavailable
 from sealwright.keys import rules
 from sealwright.keys.model import Key, KeyPolicy, KeyState, Manifest
 from sealwright.keys.ports import AdmissionPort, KeyStore, SignerPort
+from sealwright.ledger.model import Place
 
 TOMBSTONE_WINDOW = 90 * 86_400
 """Seconds that a manifest repeats a tombstone. Longer than any manifest or validator cache lives."""
@@ -172,8 +173,8 @@ class KeyService:
             changed_at=now,
         )
 
-    async def statement(self, kind: str, digest: str) -> None:
-        """Enter a statement in the log of any live signer.
+    async def statement(self, kind: str, digest: str) -> Place:
+        """Enter a statement in the log of any live signer; returns where it is.
 
         Raises:
             Unavailable: `no_signer`.
@@ -181,7 +182,7 @@ class KeyService:
         signer = next(iter(self._signers.values()), None)
         if signer is None:
             raise Unavailable("no_signer", "no signer is connected")
-        await signer.statement(kind, digest)
+        return Place(signer.log_id, await signer.statement(kind, digest))
 
     def status(self) -> dict[str, Any]:
         """Figures for the admin surface. Ages in seconds, times in seconds since 1970."""

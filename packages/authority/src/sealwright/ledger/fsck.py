@@ -17,6 +17,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from sealwright.errors import Refused
+from sealwright.ledger.files import LOG_LIST
 from sealwright.ledger.merkle import Frontier, leaf_hash
 from sealwright.ledger.model import Entry, Log, TokenLeaf, parse_leaf
 from sealwright.ledger.note import Checkpoint, Verifier, open_checkpoint, parse_vkey
@@ -74,7 +75,7 @@ def check_ledger(store: LedgerStore, directory: Path, progress: Progress | None 
     names = {stored.log_id for stored in known}
     if directory.is_dir():
         for found in sorted(directory.iterdir()):
-            if found.name not in names:
+            if found.name not in names and found.name != LOG_LIST:
                 report.damages.append(
                     Damage(
                         found.name, "unknown_log", str(found), None, None, "files of a log that is not stored"

@@ -86,6 +86,29 @@ class Place:
     index: int
 
 
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """An admitted incarnation: what its admission says. `closed_at` in seconds since 1970."""
+
+    log_id: str
+    origin: str
+    vkey: str
+    evidence: str
+    admission: str
+    closed_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredList:
+    """A log list that was served. `content` is the digest of what makes a new one necessary."""
+
+    version: int
+    issued_at: int
+    expires_at: int
+    content: str
+    document: bytes
+
+
 def parse_leaf(leaf: bytes) -> TokenLeaf | EventLeaf:
     """Parse a leaf.
 

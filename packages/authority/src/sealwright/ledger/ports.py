@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from sealwright.ledger.model import Entry, Log
+from sealwright.ledger.model import Entry, Log, Place, StoredList
 
 
 class LedgerStore(Protocol):
@@ -51,4 +51,24 @@ class LedgerStore(Protocol):
 
     def entries(self, log_id: str, start: int, end: int) -> list[Entry]:
         """Entries with `start <= index < end`, in order."""
+        ...
+
+
+class LogListStore(Protocol):
+    """Keeps the newest log list, durably."""
+
+    def latest(self) -> StoredList | None:
+        """The newest list."""
+        ...
+
+    def replace(self, stored: StoredList) -> None:
+        """Keep this list instead of the one before."""
+        ...
+
+
+class DigestIndex(Protocol):
+    """Finds the places of token leaves by the digest of the signing input."""
+
+    def find(self, digest: bytes) -> list[Place]:
+        """The places of leaves with this digest, as far as the index has come."""
         ...

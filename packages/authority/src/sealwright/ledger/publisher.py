@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from sealwright.errors import Refused
@@ -21,10 +22,17 @@ CHUNK = 16 * WIDTH
 class Publisher:
     """Keeps `directory/<log id>/` up to date with the store."""
 
-    def __init__(self, store: LedgerStore, directory: Path, interval: float = 1.0) -> None:
+    def __init__(
+        self,
+        store: LedgerStore,
+        directory: Path,
+        interval: float = 1.0,
+        afterwards: Callable[[], object] = lambda: None,
+    ) -> None:
         self._store = store
         self._directory = directory
         self._interval = interval
+        self._afterwards = afterwards
         self._writers: dict[str, TileWriter] = {}
         self._due: set[str] = set()
         self._wake = threading.Event()
@@ -53,6 +61,7 @@ class Publisher:
             self._wake.wait()
             self._wake.clear()
             self._publish_due()
+            self._afterwards()
             self._stop.wait(self._interval)
         self._publish_due()
 

@@ -119,6 +119,12 @@ class SqlAdmissionStore:
         with _writing(self._engine) as connection:
             connection.execute(change)
 
+    def all(self) -> list[Admission]:
+        """Every admission, oldest first."""
+        query = select(admissions).order_by(admissions.c.admitted_at, admissions.c.log_id)
+        with self._reader.connect() as connection:
+            return [_admission(row) for row in connection.execute(query).mappings()]
+
     def ever(self) -> bool:
         """Whether anything was ever admitted here."""
         with self._reader.connect() as connection:

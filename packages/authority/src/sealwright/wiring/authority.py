@@ -26,6 +26,7 @@ from sealwright.detection.sinks import JsonLines
 from sealwright.discovery import http as discovery_http
 from sealwright.discovery.feed import ManifestFeed
 from sealwright.discovery.metadata import RealmView
+from sealwright.errors import Refused
 from sealwright.issuer.grants import GRANTS
 from sealwright.issuer.http import PATH_SUFFIX, TokenEndpoint
 from sealwright.issuer.model import RealmPolicy
@@ -33,18 +34,26 @@ from sealwright.issuer.ports import SigningPort
 from sealwright.issuer.service import Issuer
 from sealwright.keys.model import KeyPolicy, Manifest
 from sealwright.keys.service import KeyService
+from sealwright.ledger import http as ledger_http
+from sealwright.ledger.files import LedgerFiles
+from sealwright.ledger.log_list import LogLists
+from sealwright.ledger.model import Place
 from sealwright.ledger.publisher import Publisher
+from sealwright.ledger.receipts import Receipts
 from sealwright.ledger.service import Ledger
 from sealwright.store.admin import SqlAuditStore
 from sealwright.store.admission import SqlAdmissionStore
 from sealwright.store.clients import SqlClientStore, SqlReplayStore
 from sealwright.store.db import open_state
 from sealwright.store.detection import SqlAlarmStore, SqlObservationStore, open_detection
+from sealwright.store.digests import SqliteDigestIndex
 from sealwright.store.keys import SqlKeyStore
 from sealwright.store.ledger import SqlLedgerStore
+from sealwright.store.log_list import SqlLogListStore
 from sealwright.store.sight import SqlLedgerView
 from sealwright.wiring.clients import CachedClients, ReporterCredentials
 from sealwright.wiring.figures import Figures
+from sealwright.wiring.log_list import listing
 from sealwright.wiring.selfcheck import SelfCheck
 from sealwright.wiring.signers import SignerManager
 
@@ -73,6 +82,8 @@ class Stores:
     """Everything durable."""
 
     ledger: SqlLedgerStore
+    digests: SqliteDigestIndex
+    lists: SqlLogListStore
     keys: SqlKeyStore
     clients: SqlClientStore
     replay: SqlReplayStore
@@ -89,6 +100,8 @@ class Stores:
         detection = open_detection(config.state.path)
         return cls(
             ledger=SqlLedgerStore(engine),
+            digests=SqliteDigestIndex(config.state.path),
+            lists=SqlLogListStore(engine),
             keys=SqlKeyStore(engine),
             clients=SqlClientStore(engine),
             replay=SqlReplayStore(engine),
@@ -106,6 +119,9 @@ class Authority:
 
     stores: Stores
     publisher: Publisher
+    files: LedgerFiles
+    receipts: Receipts
+    lists: LogLists
     ledger: Ledger
     keys: KeyService
     issuer: Issuer
@@ -122,7 +138,9 @@ class Authority:
     def build(cls, config: Config, clock: Clock) -> Authority:
         """Connect every room with what stands behind its ports."""
         stores = Stores.open(config, clock)
-        publisher = Publisher(stores.ledger, config.state.path / "ledger")
+        files = LedgerFiles(config.state.path / "ledger")
+        publisher = Publisher(stores.ledger, files.hot, afterwards=stores.digests.try_follow)
+        receipts = Receipts(stores.ledger, files, stores.digests)
         ledger = Ledger(stores.ledger, clock, publisher.committed)
         strict = [name for name, realm in config.realms.items() if realm.strict]
         keys = KeyService(key_policies(config), stores.keys, stores.admissions, clock, strict)
@@ -141,6 +159,18 @@ class Authority:
         return cls(
             stores=stores,
             publisher=publisher,
+            files=files,
+            receipts=receipts,
+            lists=LogLists(
+                stores.lists,
+                listing(stores.admissions, stores.ledger, files),
+                keys.statement,
+                receipts.at,
+                clock,
+                files.hot,
+                config.server.url,
+                root_version(trust),
+            ),
             ledger=ledger,
             keys=keys,
             issuer=issuer,
@@ -170,7 +200,8 @@ class Authority:
         rest = Starlette(
             routes=[
                 *discovery_http.manifest_routes(self.manifests, state / "trust"),
-                *discovery_http.ledger_routes(self.ledger, state / "ledger", self._revoked),
+                *discovery_http.check_routes(self.ledger, self._revoked),
+                *ledger_http.routes(self.receipts, self.files, self._announced),
                 *detection_http.routes(self.detector, ReporterCredentials(self.clients)),
                 *discovery_http.realm_routes(
                     views,
@@ -204,6 +235,12 @@ class Authority:
             since=figures.since,
             now=now,
         )
+
+    def _announced(self, kid: str) -> Place:
+        key = self.stores.keys.get(kid)
+        if key is None:
+            raise Refused("unknown_key", "no key with this id was announced")
+        return Place(key.log_id, key.ledger_index)
 
     def _revoked(self, kid: str) -> bool:
         key = self.stores.keys.get(kid)

@@ -8,13 +8,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from sealwright.clock import Clock, SystemClock
 from sealwright.config import Config
 from sealwright.errors import SealwrightError
-from sealwright.keys.service import KeyService
 from sealwright.wiring import startcheck
 from sealwright.wiring.admin import admin_app
 from sealwright.wiring.authority import Authority
@@ -86,7 +85,8 @@ def _background(
     return {
         "signers": authority.signers.run(),
         "detector": authority.detector.run(),
-        "keys": _tick(authority.keys, stopping, tick),
+        "keys": _tick(authority.keys.tick, "keys not up to date", stopping, tick),
+        "log list": _tick(authority.lists.keep, "log list not up to date", stopping, tick),
     } | ({"start check": _check(authority, config, stopping)} if check else {})
 
 
@@ -106,10 +106,12 @@ async def _until_stopped(stopping: asyncio.Event, tasks: list[asyncio.Task[None]
             task.result()
 
 
-async def _tick(keys: KeyService, stopping: asyncio.Event, interval: float) -> None:
+async def _tick(
+    work: Callable[[], Awaitable[object]], failed: str, stopping: asyncio.Event, interval: float
+) -> None:
     while not stopping.is_set():
         try:
-            await keys.tick()
-        except SealwrightError as error:
-            log.warning("keys not up to date", extra={"facts": {"code": error.code, "detail": str(error)}})
+            await work()
+        except (SealwrightError, OSError) as error:
+            log.warning(failed, extra={"facts": {"detail": str(error)}})
         await asyncio.sleep(interval)

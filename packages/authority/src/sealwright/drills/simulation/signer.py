@@ -109,9 +109,10 @@ class LocalSigner:
         signed: str = self._ask(self.signer.manifest, **fields)["manifest"]
         return signed
 
-    async def statement(self, kind: str, digest: str) -> None:
-        """Append a statement."""
+    async def statement(self, kind: str, digest: str) -> int:
+        """Append a statement; returns its index."""
         self._ask(self.signer.statement, type=kind, digest=digest)
+        return self.signer.journal.size - 1
 
     async def sign(
         self, requests: Sequence[Sequence[Any]], records: Sequence[bytes], answered: Callable[[], None]
