@@ -17,6 +17,7 @@ from sealwright_validate.report import Report
 from sealwright_validate.token import VerifiedToken
 from sealwright_validate.trust import Trust
 from sealwright_validate.validate import Mode, Validator
+from sealwright_validate.witnesses import WitnessPolicy
 
 __all__ = [
     "Evidence",
@@ -33,4 +34,5 @@ __all__ = [
     "Unavailable",
     "Validator",
     "VerifiedToken",
+    "WitnessPolicy",
 ]

@@ -73,6 +73,8 @@ class Reason(StrEnum):
     # the ledger
     RECEIPT_MISSING = "receipt_missing"
     RECEIPT_INVALID = "receipt_invalid"
+    RECEIPT_NOT_WITNESSED = "receipt_not_witnessed"
+    LEDGER_SPLIT_VIEW = "ledger_split_view"
     NEVER_ISSUED = "never_issued"
     TOKEN_REVOKED = "token_revoked"
     LEDGER_UNAVAILABLE = "ledger_unavailable"
@@ -138,6 +140,8 @@ PUBLIC_SENTENCES: Final[Mapping[Reason, str]] = MappingProxyType(
         Reason.BINDING_NOT_UNDERSTOOD: "The token is bound in a way that is not understood.",
         Reason.RECEIPT_MISSING: "A receipt for the token is required.",
         Reason.RECEIPT_INVALID: "The receipt does not prove that the token is in the ledger.",
+        Reason.RECEIPT_NOT_WITNESSED: "The receipt lacks the cosignatures that this service demands.",
+        Reason.LEDGER_SPLIT_VIEW: "The ledger has shown different versions of itself.",
         Reason.NEVER_ISSUED: "The token was never issued.",
         Reason.TOKEN_REVOKED: "The token is revoked.",
         Reason.LEDGER_UNAVAILABLE: "It cannot be established now whether the token was issued.",

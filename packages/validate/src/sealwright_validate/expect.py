@@ -5,11 +5,13 @@ May never be empty: a relying party that does not say whom a token must be for i
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from os import PathLike
 from typing import Final
 
 from sealwright_validate.errors import Misconfigured
 from sealwright_validate.keyset import Evidence
 from sealwright_validate.possession import Binding
+from sealwright_validate.witnesses import WitnessPolicy
 
 ACCESS_TOKEN: Final = "at+jwt"  # noqa: S105 - a media type (RFC 9068 §2.1)
 
@@ -22,7 +24,8 @@ class Expect:
     the realm (of a Sealwright) whose tokens are accepted, one or several. `token_types` are values of the
     header's `typ`; `scopes` must all be present. `evidence` is how well the private key must be protected at
     least. `possession` demands tokens that are bound to a key: `dpop`, `mtls`, or either. `receipt` demands
-    that the proof of the ledger comes along. Raises Misconfigured for an empty or senseless expectation.
+    that the proof of the ledger comes along; `witnesses` (a policy, or the file that holds one) demands it
+    cosigned by a quorum of pinned witnesses. Raises Misconfigured for an empty or senseless expectation.
     """
 
     audiences: frozenset[str]
@@ -32,6 +35,7 @@ class Expect:
     evidence: Evidence
     possession: frozenset[Binding]
     receipt: bool
+    witnesses: WitnessPolicy | None
 
     def __init__(
         self,
@@ -43,13 +47,17 @@ class Expect:
         evidence: Evidence | str = Evidence.NONE,
         possession: str | Iterable[str] = (),
         receipt: bool = False,
+        witnesses: WitnessPolicy | str | PathLike[str] | None = None,
     ) -> None:
         try:
             level = Evidence(evidence)
             bindings = frozenset(map(Binding, _names(possession, "possession")))
         except ValueError as error:
             raise Misconfigured(f"evidence or possession: {error}") from None
-        object.__setattr__(self, "receipt", bool(receipt))
+        if isinstance(witnesses, str | PathLike):
+            witnesses = WitnessPolicy.read(witnesses)
+        object.__setattr__(self, "witnesses", witnesses.demand() if witnesses is not None else None)
+        object.__setattr__(self, "receipt", bool(receipt) or witnesses is not None)
         for name, given in (
             ("audiences", _names(audience, "audience")),
             ("realms", _names(realm, "realm")),

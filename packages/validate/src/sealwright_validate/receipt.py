@@ -9,13 +9,17 @@ never accept a proof for another place, another token or another log.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sealwright_validate.encoding import decode_base64url, decode_json_object
 from sealwright_validate.errors import Reason, Refused
+from sealwright_validate.heads import SeenHeads
 from sealwright_validate.keyset import LogKey
 from sealwright_validate.merkle import HASH_BYTES, leaf_hash, require_inclusion
 from sealwright_validate.note import Checkpoint, base64, decimal, hash_of, open_checkpoint
+
+if TYPE_CHECKING:  # steps.py stands above
+    from sealwright_validate.steps import Case
 
 MAX_RECEIPT_BYTES: Final = 16 * 1024
 MAX_EVENT_RECEIPT_BYTES: Final = 104 * 1024
@@ -112,6 +116,23 @@ def require_receipt(
     leaf = token_leaf(digest, kid, int(claims["iat"]), int(claims["exp"]), receipt.record)
     require_inclusion(leaf_hash(leaf), receipt.index, checkpoint.size, receipt.hashes, checkpoint.root)
     return checkpoint
+
+
+def require_witnessed_receipt(unverified: str, case: "Case", seen: SeenHeads) -> None:
+    """The receipt proves the case's token, in the one tree that was seen so far and that the witnesses whom
+    the relying party demands have seen too.
+
+    A head with the token in it cannot have been cosigned before the token was made: a quorum that is older is
+    of an older tree.
+    """
+    head = require_receipt(unverified, case.claims, case.digest, case.key.kid, case.snapshot.logs)
+    receipt = read_receipt(unverified)
+    issued = int(case.claims["iat"])
+    if case.expect.witnesses is not None:
+        limits = {"earliest": issued - case.skew, "latest": case.now + case.skew}
+        case.expect.witnesses.require_quorum(receipt.unverified_checkpoint, head, **limits)
+    leaf = token_leaf(case.digest, case.key.kid, issued, int(case.claims["exp"]), receipt.record)
+    seen.require_same(head, receipt.index, leaf_hash(leaf))
 
 
 def _broken(detail: str) -> Refused:

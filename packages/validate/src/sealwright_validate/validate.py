@@ -14,6 +14,7 @@ from sealwright_validate.cache import DEFAULT_SIZE, Entry, TokenCache
 from sealwright_validate.encoding import read_only
 from sealwright_validate.errors import Misconfigured, Reason, Refused
 from sealwright_validate.expect import Expect
+from sealwright_validate.heads import SeenHeads
 from sealwright_validate.health import Health, health_of
 from sealwright_validate.keyset import KeySnapshot, TrustedKey
 from sealwright_validate.ledger_check import LedgerCheck
@@ -73,6 +74,7 @@ class Validator:
         self._skew = skew
         self._possession = possession or Possession()
         self._cache = TokenCache(cache_size)
+        self._seen_heads = SeenHeads()
         self._wall = trust.clock.wall
         self._monotonic = trust.clock.monotonic
         self._ledger = LedgerCheck(trust.url, clock=trust.clock) if trust.has_ledger else None
@@ -223,9 +225,18 @@ class Validator:
             case.binding = self._possession.require(
                 case.claims, case.unverified_text, presented, case.expect.possession, case.now
             )
-            _check_receipt(case, presented)
+            self._check_receipt(case, presented)
         except Refused as refusal:
             raise self._refuse(name, case, refusal) from None
+
+    def _check_receipt(self, case: Case, presented: Presented) -> None:
+        """A receipt that came along proves what it says; where one is demanded, one must."""
+        if presented.receipt is not None:
+            from sealwright_validate.receipt import require_witnessed_receipt
+
+            require_witnessed_receipt(presented.receipt, case, self._seen_heads)
+        elif case.expect.receipt:
+            raise Refused(Reason.RECEIPT_MISSING, "no receipt came with the token")
 
     def _ask(self, name: bytes, case: Case) -> None:
         jti: Any = case.claims.get("jti")
@@ -279,16 +290,6 @@ def _blame(trust: Trust, refusal: Refused) -> Refused:
         if cause is not None and cause.reason is Reason.MANIFEST_ROLLED_BACK:
             return Refused(cause.reason, f"{refusal.detail}; {cause.detail}")
     return refusal
-
-
-def _check_receipt(case: Case, presented: Presented) -> None:
-    """A receipt that came along proves what it says; where one is demanded, one must."""
-    if presented.receipt is not None:
-        from sealwright_validate.receipt import require_receipt
-
-        require_receipt(presented.receipt, case.claims, case.digest, case.key.kid, case.snapshot.logs)
-    elif case.expect.receipt:
-        raise Refused(Reason.RECEIPT_MISSING, "no receipt came with the token")
 
 
 def _name(token: str) -> bytes:

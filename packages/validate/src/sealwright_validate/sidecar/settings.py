@@ -30,6 +30,7 @@ _POLICY: Final = frozenset(
         "evidence",
         "possession",
         "receipt",
+        "witnesses",
         "origin",
         "certificate_header",
     )
