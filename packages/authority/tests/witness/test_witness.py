@@ -295,42 +295,59 @@ def test_key_files_of_others_and_odd_names_are_refused(tmp_path: Path) -> None:
             witness_of(tmp_path / "other", scribe, name=name)
 
 
-def test_the_wire_has_the_status_codes_of_the_specification(witness: Witness, scribe: ForkingScribe) -> None:
-    async def talk() -> None:
+def over_http(witness: Witness, requests: list[bytes | str]) -> list[httpx.Response]:
+    """The answers to submissions (bytes) and pages (text), in order."""
+
+    async def talk() -> list[httpx.Response]:
         transport = httpx.ASGITransport(application(witness))
         async with httpx.AsyncClient(transport=transport, base_url="http://w") as client:
+            return [
+                await (
+                    client.get(one) if isinstance(one, str) else client.post("/add-checkpoint", content=one)
+                )
+                for one in requests
+            ]
 
-            async def post(body: bytes) -> httpx.Response:
-                return await client.post("/add-checkpoint", content=body)
+    return asyncio.run(talk())
 
-            digest = sha256(scribe.origin.encode()).hexdigest()
-            assert (await client.get(f"/{digest}/checkpoint")).status_code == 404
-            answer = await post(submission(scribe.checkpoint(), 0, ()))
-            assert answer.status_code == 200
-            assert answer.text.count("\u2014 w.example/1 ") == 2
-            assert answer.text.endswith("\n")
-            answer = await post(submission(scribe.checkpoint(), 0, ()))
-            assert (answer.status_code, answer.text) == (409, "5\n")
-            assert answer.headers["content-type"] == "text/x.tlog.size"
-            assert (await post(submission(scribe.checkpoint(), 9, ()))).status_code == 400
-            assert (await post(b"nonsense")).status_code == 400
-            assert (await post(b"x" * 70_000)).status_code == 413
-            assert (await post(submission(ForkingScribe().checkpoint(), 0, ()))).status_code == 404
-            broken = scribe.checkpoint().replace("\n5\n", "\n6\n")
-            assert (await post(submission(broken, 5, ()))).status_code == 403
-            fork = scribe.fork(0)
-            fork.grow(5, start=77)
-            assert (await post(submission(fork.checkpoint(), 5, ()))).status_code == 422
-            kept = await client.get(f"/{digest}/checkpoint")
-            assert open_checkpoint(kept.text, log_key(scribe)).size == 5
-            assert (await client.get("/0/checkpoint")).status_code == 404
-            status = (await client.get("/status")).json()
-            assert status["vkeys"] == witness.vkeys
-            assert (status["logs"][0]["size"], status["logs"][0]["proven"]) == (5, 1)
-            store = witness._store
-            assert isinstance(store, FileWitnessStore)
-            next(store._directory.glob("*/checkpoint")).write_text("edited")
-            store._held.clear()
-            assert (await post(submission(scribe.checkpoint(), 5, ()))).status_code == 503
 
-    asyncio.run(talk())
+def test_the_wire_has_the_status_codes_of_the_specification(witness: Witness, scribe: ForkingScribe) -> None:
+    note = scribe.checkpoint()
+    fork = scribe.fork(0)
+    fork.grow(5, start=77)
+    told: list[tuple[int, bytes]] = [
+        (200, submission(note, 0, ())),
+        (409, submission(note, 0, ())),
+        (400, submission(note, 9, ())),
+        (400, b"nonsense"),
+        (413, b"x" * 70_000),
+        (404, submission(ForkingScribe().checkpoint(), 0, ())),
+        (403, submission(note.replace("\n5\n", "\n6\n"), 5, ())),
+        (422, submission(fork.checkpoint(), 5, ())),
+        (200, submission(note, 5, ())),
+    ]
+    answers = over_http(witness, [body for _, body in told])
+    assert [answer.status_code for answer in answers] == [status for status, _ in told]
+    assert answers[0].text.count("\u2014 w.example/1 ") == 2
+    assert answers[0].text.endswith("\n")
+    assert (answers[1].text, answers[1].headers["content-type"]) == ("5\n", "text/x.tlog.size")
+
+
+def test_monitors_get_the_cosigned_head_and_people_a_status(witness: Witness, scribe: ForkingScribe) -> None:
+    page = f"/{sha256(scribe.origin.encode()).hexdigest()}/checkpoint"
+    before, _, after, odd, status = over_http(
+        witness, [page, submission(scribe.checkpoint(), 0, ()), page, "/0/checkpoint", "/status"]
+    )
+    assert (before.status_code, odd.status_code) == (404, 404)
+    assert open_checkpoint(after.text, log_key(scribe)).size == 5
+    assert status.json()["vkeys"] == witness.vkeys
+    assert status.json()["logs"][0]["size"] == 5
+
+
+def test_a_state_that_cannot_be_read_back_is_no_answer(witness: Witness, scribe: ForkingScribe) -> None:
+    submit(witness, scribe, 0)
+    store = witness._store
+    assert isinstance(store, FileWitnessStore)
+    next(store._directory.glob("*/checkpoint")).write_text("edited")
+    store._held.clear()
+    assert over_http(witness, [submission(scribe.checkpoint(), 5, ())])[0].status_code == 503

@@ -9,7 +9,7 @@ from sealwright.witness.model import Cosigned, KnownLog
 
 
 class WitnessStore(Protocol):
-    """One head for each origin. What `put` has returned from survives a crash, and nothing is half written."""
+    """One head for each origin. What `put` has returned from survives a crash; nothing is half written."""
 
     def get(self, origin: str) -> Cosigned | None:
         """The newest head, None before the first.
