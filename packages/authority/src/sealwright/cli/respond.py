@@ -5,10 +5,13 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from sealwright.cli.admin import Admin
+from sealwright.cli.options import AsJson, ConfigFile, StateDirectory, configured
+from sealwright.cli.output import console, moment, table, write_json
 from sealwright.clock import SystemClock
 from sealwright.errors import Misconfigured
 
@@ -21,11 +24,6 @@ class Form(StrEnum):
     CSV = "csv"
     JSON = "json"
     HTML = "html"
-
-
-@app.callback()
-def respond() -> None:
-    """Keep `scope` a command of its own, also while it is the only one."""
 
 
 @app.command()
@@ -55,6 +53,91 @@ def scope(
     engine.close()
     told = of_tenant(found, tenant) if tenant else found
     sys.stdout.write({Form.CSV: as_csv, Form.JSON: as_json, Form.HTML: as_html}[form](told) + "\n")
+
+
+Apply = Annotated[bool, typer.Option("--apply", help="Do it; without this, only show what it would touch.")]
+
+
+@app.command("list")
+def list_responses(
+    *, config: ConfigFile = None, state: StateDirectory = None, as_json: AsJson = False
+) -> None:
+    """List what the rules suggested or did about alarms."""
+    found = Admin.of(configured(config, state)).get("/admin/responses")["responses"]
+    if as_json:
+        write_json(found)
+        return
+    shown = table("id", "when", "outcome", "action", "subject", "would touch", "because of")
+    for one in found:
+        decision, preview = one["decision"], one["preview"]
+        touched = f"{preview['live_tokens']} live tokens, {preview['clients']} clients"
+        shown.add_row(
+            one["id"],
+            moment(one["at"]),
+            one["outcome"],
+            decision["action"],
+            decision["subject"],
+            touched,
+            decision["code"],
+        )
+    console().print(shown)
+
+
+@app.command()
+def apply(
+    response: Annotated[str, typer.Argument(help="Id of the suggestion, see `list`.", show_default=False)],
+    *,
+    config: ConfigFile = None,
+    state: StateDirectory = None,
+    go: Apply = False,
+    as_json: AsJson = False,
+) -> None:
+    """Carry out what a rule suggested."""
+    told = Admin.of(configured(config, state)).post(f"/admin/responses/{response}/apply", {"dry": not go})
+    if as_json:
+        write_json(told)
+        return
+    decision = told["response"]["decision"]
+    _show_act(decision["action"], decision["subject"], told)
+
+
+@app.command()
+def act(
+    action: Annotated[str, typer.Argument(help="revoke_key, disable_client, require_strict or end_family.")],
+    subject: Annotated[str, typer.Argument(help="The key id, client, realm or family.", show_default=False)],
+    *,
+    reason: Annotated[str, typer.Option("--reason", help="Why; stays in the audit trail.")] = "operator",
+    config: ConfigFile = None,
+    state: StateDirectory = None,
+    go: Apply = False,
+) -> None:
+    """Take power away: revoke a key, disable a client, end a token family, raise a realm to strict."""
+    body = {"action": action, "subject": subject, "reason": reason, "dry": not go}
+    _show_act(action, subject, Admin.of(configured(config, state)).post("/admin/act", body))
+
+
+@app.command()
+def relax(
+    realm: Annotated[str, typer.Argument(help="The realm that a response raised.", show_default=False)],
+    *,
+    config: ConfigFile = None,
+    state: StateDirectory = None,
+    go: Apply = False,
+) -> None:
+    """Take back that a realm was raised to strict."""
+    if not go:
+        sys.stdout.write(f"would let validators of {realm} accept without asking the ledger; add --apply\n")
+        return
+    Admin.of(configured(config, state)).post(f"/admin/realms/{realm}/relax")
+    sys.stdout.write(f"{realm} is as the configuration says\n")
+
+
+def _show_act(action: str, subject: str, told: dict[str, Any]) -> None:
+    preview = told["preview"]
+    touches = f"{preview['live_tokens']} live tokens of {preview['clients']} clients"
+    note = f" ({preview['note']})" if preview.get("note") else ""
+    head = "done" if told["done"] else "would do (add --apply)"
+    sys.stdout.write(f"{head}: {action} {subject}, touching {touches}{note}\n")
 
 
 def _say(step: str) -> None:

@@ -17,17 +17,22 @@ from sealwright.config.model import (
     MANIFEST_LIFE_CEILING,
     TOKEN_LIFETIME_CEILING,
     AdmissionConfig,
+    AlarmsConfig,
     Config,
     DemoConfig,
+    DetectionConfig,
     KeyConfig,
     LogConfig,
     ManifestConfig,
     RealmConfig,
+    ResponseConfig,
     ServerConfig,
+    SignalsConfig,
     SignerConfig,
     StateConfig,
 )
-from sealwright.config.rules import Problem, problems, require_runnable
+from sealwright.config.problem import Problem
+from sealwright.config.rules import problems, require_runnable
 from sealwright.config.signer_policy import origin_prefix, signer_policy
 
 __all__ = [
@@ -37,14 +42,18 @@ __all__ = [
     "MANIFEST_LIFE_CEILING",
     "TOKEN_LIFETIME_CEILING",
     "AdmissionConfig",
+    "AlarmsConfig",
     "Config",
     "DemoConfig",
+    "DetectionConfig",
     "KeyConfig",
     "LogConfig",
     "ManifestConfig",
     "Problem",
     "RealmConfig",
+    "ResponseConfig",
     "ServerConfig",
+    "SignalsConfig",
     "SignerConfig",
     "Source",
     "StateConfig",

@@ -115,6 +115,57 @@ class DemoConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ordinary_port: int = 8422
 
 
+class DetectionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The search over history (extra `detect`).
+
+    What is new goes to the lake every `every` seconds and is searched; observations stay in the database for
+    `hot` seconds beside that. `lake` is the folder of the lake; `lake` in the state directory unless set.
+    """
+
+    lake: str = ""
+    every: Seconds = 300
+    hot: Seconds = 7 * 86_400
+
+
+class AlarmsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where alarms go besides log, metrics and admin socket; each one that is named gets every alarm.
+
+    `file` takes OCSF events, one a line. `webhook` is a URL that gets them signed with the secret that the
+    file `webhook_secret` holds. `syslog` is `host:port` (TCP) or the path of a socket such as `/dev/log`.
+    """
+
+    file: str = ""
+    webhook: str = ""
+    webhook_secret: str = ""
+    syslog: str = ""
+
+
+class ResponseConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How far each response rule may go: `off`, `suggest` or `act`.
+
+    A rule acts on contradictions only, and `most` times in `within` seconds; beyond that it suggests.
+    """
+
+    revoke_stolen_key: str = "suggest"
+    strict_while_forged: str = "suggest"
+    disable_harvesting_client: str = "suggest"
+    end_reused_family: str = "suggest"
+    most: int = 2
+    within: Seconds = 3_600
+
+
+class SignalsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The Shared Signals transmitter.
+
+    `audience` is what access tokens of receivers must be for; it must be an audience of a realm. Without one,
+    receivers use the credentials of a registered reporter (HTTP Basic). A security event that a receiver has
+    not acknowledged for `unacknowledged` seconds raises an alarm.
+    """
+
+    audience: str = ""
+    unacknowledged: Seconds = 30
+
+
 def _default_realms() -> dict[str, RealmConfig]:
     return {
         "consumer": RealmConfig(
@@ -138,6 +189,16 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     log: LogConfig = LogConfig()
     realms: dict[str, RealmConfig] = msgspec.field(default_factory=_default_realms)
     demo: DemoConfig = DemoConfig()
+    detection: DetectionConfig = DetectionConfig()
+    alarms: AlarmsConfig = AlarmsConfig()
+    response: ResponseConfig = ResponseConfig()
+    signals: SignalsConfig = SignalsConfig()
+
+    @property
+    def lake(self) -> Path:
+        """The folder of the detection lake, absolute."""
+        named = self.detection.lake
+        return Path(named).expanduser().resolve() if named else self.state.path / "lake"
 
     def issuer(self, realm: str) -> str:
         """Issuer identifier (`iss`) of a realm."""

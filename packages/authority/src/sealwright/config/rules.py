@@ -9,9 +9,9 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from sealwright.config.answers import answer_problems
 from sealwright.config.durations import spoken
 from sealwright.config.model import (
     ADMISSION_LIFETIME_CEILING,
@@ -22,6 +22,7 @@ from sealwright.config.model import (
     Config,
     RealmConfig,
 )
+from sealwright.config.problem import Problem, between
 from sealwright.errors import Misconfigured
 
 ALGORITHMS = ("ES256", "EdDSA", "RS256", "PS256")
@@ -32,7 +33,7 @@ COLLECTORS = ("none", "simulated", "configfs-tsm", "sev-guest", "nsm", "tpm", "a
 RECHECK_FLOOR, RECHECK_CEILING = 5, 86_400
 LOG_LEVELS = ("debug", "info", "warning", "error")
 RESERVED_REALMS = frozenset(
-    {"admin", "console", "healthz", "ledger", "manifest", "metrics", "observations", "readyz", "root"}
+    {"admin", "console", "healthz", "ledger", "manifest", "metrics", "observations", "readyz", "root", "ssf"}
 )
 """First path segments of the authority's own routes; a realm's routes are `/{realm}/…`."""
 MANIFEST_LIFE_FLOOR, KEY_USE_FLOOR, ADMISSION_LIFETIME_FLOOR = 2, 10, 60
@@ -41,19 +42,6 @@ SKEW_CEILING, SIGNERS_CEILING, AUDIENCE_CEILING, PORT_CEILING = 300, 64, 512, 65
 _REALM = re.compile(r"[a-z][a-z0-9-]{0,31}", re.ASCII)
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+", re.ASCII)  # RFC 6749 section 3.3
 _AUDIENCE = re.compile(r"[\x21-\x7e]+", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One broken rule: its stable code, the value's dotted path, what is wrong, what to do."""
-
-    rule: str
-    path: str
-    wrong: str
-    fix: str
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.wrong}; {self.fix}"
 
 
 def require_runnable(config: Config) -> None:
@@ -77,12 +65,7 @@ def problems(config: Config) -> Iterator[Problem]:
     for name, realm in config.realms.items():
         yield from _realm(name, realm)
     yield from _demo(config)
-
-
-def _between(path: str, value: int, least: int, most: int, rule: str) -> Iterator[Problem]:
-    if not least <= value <= most:
-        wrong = f"{spoken(value)} is outside {spoken(least)} to {spoken(most)}"
-        yield Problem(rule, path, wrong, "these limits are in the code and can only be tightened")
+    yield from answer_problems(config)
 
 
 def _server(config: Config) -> Iterator[Problem]:
@@ -151,9 +134,9 @@ def _is_loopback(host: str) -> bool:
 
 def _rotation(config: Config) -> Iterator[Problem]:
     keys, life = config.keys, config.manifest.life
-    yield from _between("manifest.life", life, MANIFEST_LIFE_FLOOR, MANIFEST_LIFE_CEILING, "manifest_life")
-    yield from _between("keys.use", keys.use, KEY_USE_FLOOR, KEY_USE_CEILING, "key_use")
-    yield from _between("keys.skew", keys.skew, 0, SKEW_CEILING, "skew")
+    yield from between("manifest.life", life, MANIFEST_LIFE_FLOOR, MANIFEST_LIFE_CEILING, "manifest_life")
+    yield from between("keys.use", keys.use, KEY_USE_FLOOR, KEY_USE_CEILING, "key_use")
+    yield from between("keys.skew", keys.skew, 0, SKEW_CEILING, "skew")
     if keys.lead < life:
         yield Problem(
             "lead_covers_manifest",
@@ -187,7 +170,7 @@ def _signers(config: Config) -> Iterator[Problem]:
             f'"{config.admission.evidence}" is no evidence level',
             f"use one of {', '.join(EVIDENCE_LEVELS)}",
         )
-    yield from _between(
+    yield from between(
         "admission.lifetime",
         config.admission.lifetime,
         ADMISSION_LIFETIME_FLOOR,
@@ -223,8 +206,8 @@ def _proof(config: Config) -> Iterator[Problem]:
             f'"{asked.collector}" is no collector of evidence',
             f"use one of {', '.join(COLLECTORS)}, with :/path where its device is elsewhere",
         )
-    yield from _between("admission.recheck", asked.recheck, RECHECK_FLOOR, RECHECK_CEILING, "recheck")
-    yield from _between("admission.grace", asked.grace, 0, RECHECK_CEILING, "grace")
+    yield from between("admission.recheck", asked.recheck, RECHECK_FLOOR, RECHECK_CEILING, "recheck")
+    yield from between("admission.grace", asked.grace, 0, RECHECK_CEILING, "grace")
 
 
 def _admission_covers_keys(config: Config) -> Iterator[Problem]:
@@ -275,7 +258,7 @@ def _realm(name: str, realm: RealmConfig) -> Iterator[Problem]:
             "a scope is listed twice or is no scope (RFC 6749 section 3.3)",
             "list each once, without spaces, quotes and backslashes",
         )
-    yield from _between(
+    yield from between(
         f"{path}.max_lifetime", realm.max_lifetime, 1, TOKEN_LIFETIME_CEILING, "token_lifetime"
     )
     if not 1 <= realm.default_lifetime <= realm.max_lifetime:

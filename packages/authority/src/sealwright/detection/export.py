@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -60,7 +60,17 @@ class SeenRows(Protocol):
         ...
 
 
-def export(lake: Path, ledger: LedgerRows, keys: KeyRows, seen: SeenRows) -> dict[str, int]:
+class Beside(Protocol):
+    """What is read beside the three: rows of small tables, which are written anew each time."""
+
+    def rows(self) -> Mapping[str, Sequence[dict[str, Any]]]:
+        """Rows by table of the catalogue."""
+        ...
+
+
+def export(
+    lake: Path, ledger: LedgerRows, keys: KeyRows, seen: SeenRows, beside: Beside | None = None
+) -> dict[str, int]:
     """Write what is new since the last export; returns how many rows of each table were written."""
     every = keys.all()
     realms = {key.kid: key.realm for key in every}
@@ -71,6 +81,8 @@ def export(lake: Path, ledger: LedgerRows, keys: KeyRows, seen: SeenRows) -> dic
         "keys": _replace(lake, "keys", [_key_row(one, begins) for one, begins in facts]),
         "validators": _replace(lake, "validators", [_validator_row(one) for one in seen.validators()]),
     }
+    for table, rows in (beside.rows() if beside is not None else {}).items():
+        wrote[table] = _replace(lake, table, rows)
     return {table: rows for table, rows in wrote.items() if rows}
 
 

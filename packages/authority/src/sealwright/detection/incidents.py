@@ -47,18 +47,31 @@ class Incident(msgspec.Struct, kw_only=True):
     timeline: list[Moment]
 
 
+class Gatherer:
+    """Takes alarms in the order of the feed, and keeps the incidents that they make."""
+
+    def __init__(self) -> None:
+        self.incidents: list[Incident] = []
+        """In the order in which they began."""
+        self._current: dict[str, Incident] = {}
+
+    def take(self, stored: StoredAlarm) -> Incident:
+        """The incident that an alarm belongs to, with the alarm in it."""
+        about = subject_of(stored.alarm)
+        incident = self._current.get(about)
+        if incident is None or stored.alarm.raised_at - incident.last_at > QUIET:
+            incident = self._current[about] = _opened(about, stored)
+            self.incidents.append(incident)
+        _joined(incident, stored)
+        return incident
+
+
 def gathered(alarms: Iterable[StoredAlarm]) -> list[Incident]:
     """The incidents of a feed of alarms, in the order in which they began."""
-    incidents: list[Incident] = []
-    current: dict[str, Incident] = {}
+    gatherer = Gatherer()
     for stored in alarms:
-        about = subject_of(stored.alarm)
-        incident = current.get(about)
-        if incident is None or stored.alarm.raised_at - incident.last_at > QUIET:
-            incident = current[about] = _opened(about, stored)
-            incidents.append(incident)
-        _joined(incident, stored)
-    return incidents
+        gatherer.take(stored)
+    return gatherer.incidents
 
 
 def subject_of(alarm: Alarm) -> str:

@@ -94,6 +94,10 @@ class DetectionMetrics:
         self._alarms.labels(alarm.code, alarm.severity.value).inc()
         self._seconds.observe(max(seconds, 0.0))
 
+    def hunted(self, code: str, severity: str, count: int) -> None:
+        """Count new alarms of a search over history."""
+        self._alarms.labels(code, severity).inc(count)
+
     def failed(self, part: str) -> None:
         """Count a failure of a part: `store`, `judging` or `sink`."""
         self._failures.labels(part).inc()

@@ -41,7 +41,7 @@ from sealwright.drills.clockwork import SandboxClock
 from sealwright.errors import Misconfigured, Unavailable
 from sealwright.ids import new_client_secret, secret_digest
 from sealwright.issuer.model import Client, ClientKind
-from sealwright.wiring.authority import Stores
+from sealwright.wiring.stores import Stores
 from sealwright_signer.client import Connection, Hello, Process, SignerGone, launch
 
 PATIENCE = 60.0
@@ -89,6 +89,7 @@ class Sandbox:
         the
             ordinary programs.
         keys: rotation; the product's defaults when None.
+        change: other sections of the configuration, by name.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class Sandbox:
         *,
         leaky: bool = True,
         keys: KeyConfig | None = None,
+        **change: Any,
     ) -> None:
         self.state = directory
         self.flaws = frozenset(flaws)
@@ -111,6 +113,7 @@ class Sandbox:
             server=ServerConfig(port=free_port()),
             state=StateConfig(directory=str(directory)),
             keys=keys or KeyConfig(),
+            **change,
         )
         self.stores = Stores.open(self.config, self.clock)
         self.secret = new_client_secret()

@@ -308,6 +308,12 @@ class KeyService:
             log.warning("key revoked", extra={"facts": {"kid": kid, "realm": key.realm, "reason": reason}})
         await self.tick()
 
+    async def set_strict(self, realms: Sequence[str]) -> None:
+        """From now on the manifest has validators of exactly these realms ask the ledger first."""
+        async with self._lock:
+            self._strict_realms = sorted(realms)
+            await self._renew_manifest()
+
     async def _renew_manifest(self) -> None:
         listed = self._listing()
         if listed is None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from builtins import list as sequence
+from collections.abc import Callable
 
 from sqlalchemy import (
     Boolean,
     Column,
+    Connection,
     Engine,
     Integer,
     LargeBinary,
@@ -48,6 +50,10 @@ assertions = Table(
 )
 
 
+Disabled = Callable[[Connection, Client], None]
+"""Is given the client that was disabled, inside the transaction that disables it."""
+
+
 def _client(row: RowMapping) -> Client:
     return Client(
         client_id=row["client_id"],
@@ -65,9 +71,10 @@ def _client(row: RowMapping) -> Client:
 class SqlClientStore:
     """Registered clients."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, disabled: Disabled | None = None) -> None:
         self._engine = engine
         self._reader = reader(engine)
+        self._disabled = disabled
 
     def get(self, client_id: str) -> Client | None:
         """A client, enabled or not."""
@@ -108,6 +115,9 @@ class SqlClientStore:
         with self._engine.begin() as connection:
             if connection.execute(change).rowcount != 1:
                 raise Refused("unknown_client", f"no client {client_id}")
+            if not enabled and self._disabled is not None:
+                row = connection.execute(select(clients).where(clients.c.client_id == client_id))
+                self._disabled(connection, _client(row.mappings().one()))
 
 
 class SqlReplayStore:

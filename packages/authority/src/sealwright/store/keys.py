@@ -6,8 +6,22 @@ A key's state moves forward only; `settle` refuses to move it back whatever the 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
-from sqlalchemy import Column, Engine, Integer, String, Table, Text, func, insert, or_, select, update
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    Integer,
+    String,
+    Table,
+    Text,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.engine import RowMapping
 
 from sealwright.errors import Refused
@@ -63,6 +77,10 @@ _UNRETIRED = (
 )
 
 
+Revoked = Callable[[Connection, Key], None]
+"""Is given the key as it was revoked, inside the transaction that revokes it."""
+
+
 def _key(row: RowMapping) -> Key:
     fields = dict(row)
     return Key(**{**fields, "jwk": json.loads(fields["jwk"]), "state": KeyState(fields["state"])})
@@ -71,9 +89,10 @@ def _key(row: RowMapping) -> Key:
 class SqlKeyStore:
     """Durable key states."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, revoked: Revoked | None = None) -> None:
         self._engine = engine
         self._reader = reader(engine)
+        self._revoked = revoked
 
     def unretired(self) -> list[Key]:
         """Every key that is not retired, and revoked ones whose last token could still live."""
@@ -131,6 +150,9 @@ class SqlKeyStore:
             )
             if moved.rowcount != 1:
                 raise Refused("state_goes_back", f"this key cannot become {state}", kid)
+            if state is KeyState.REVOKED and self._revoked is not None:
+                row = connection.execute(select(keys).where(keys.c.kid == kid)).mappings().one()
+                self._revoked(connection, _key(row))
 
     def tombstones(self, since: int) -> list[Tombstone]:
         """Keys retired, or revoked without a bound, since then (seconds since 1970)."""

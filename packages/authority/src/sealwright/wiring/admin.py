@@ -40,6 +40,7 @@ def admin_app(authority: Authority, config: Config, clock: Clock) -> App:
             *keys_http.admin_routes(authority.keys, authority.stores.keys.all, audit, clock),
             *clients_http.admin_routes(authority.stores.clients, realms, audit, authority.clients.forget),
             *detection_http.admin_routes(authority.alarms),
+            *authority.answers.admin_routes(operator),
             Route("/admin/adoption", adoption),
         ]
     )

@@ -41,21 +41,14 @@ from sealwright.ledger.model import Place
 from sealwright.ledger.publisher import Publisher
 from sealwright.ledger.receipts import Receipts
 from sealwright.ledger.service import Ledger
-from sealwright.store.admin import SqlAuditStore
-from sealwright.store.admission import SqlAdmissionStore
-from sealwright.store.clients import SqlClientStore, SqlReplayStore
-from sealwright.store.db import open_state
-from sealwright.store.detection import SqlAlarmStore, SqlObservationStore, open_detection
-from sealwright.store.digests import SqliteDigestIndex
-from sealwright.store.keys import SqlKeyStore
-from sealwright.store.ledger import SqlLedgerStore
-from sealwright.store.log_list import SqlLogListStore
-from sealwright.store.sight import SqlLedgerView
 from sealwright.wiring.clients import CachedClients, ReporterCredentials
 from sealwright.wiring.figures import Figures
 from sealwright.wiring.log_list import listing
+from sealwright.wiring.receivers import Receivers
+from sealwright.wiring.response import Answers, Given
 from sealwright.wiring.selfcheck import SelfCheck
 from sealwright.wiring.signers import SignerManager
+from sealwright.wiring.stores import Stores
 
 App = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
 
@@ -78,42 +71,6 @@ def key_policies(config: Config) -> list[KeyPolicy]:
 
 
 @dataclass(frozen=True, slots=True)
-class Stores:
-    """Everything durable."""
-
-    ledger: SqlLedgerStore
-    digests: SqliteDigestIndex
-    lists: SqlLogListStore
-    keys: SqlKeyStore
-    clients: SqlClientStore
-    replay: SqlReplayStore
-    admissions: SqlAdmissionStore
-    observations: SqlObservationStore
-    alarms: SqlAlarmStore
-    sight: SqlLedgerView
-    audit: SqlAuditStore
-
-    @classmethod
-    def open(cls, config: Config, clock: Clock) -> Stores:
-        """Open the databases of the state directory and make missing tables."""
-        engine = open_state(config.state.path)
-        detection = open_detection(config.state.path)
-        return cls(
-            ledger=SqlLedgerStore(engine),
-            digests=SqliteDigestIndex(config.state.path),
-            lists=SqlLogListStore(engine),
-            keys=SqlKeyStore(engine),
-            clients=SqlClientStore(engine),
-            replay=SqlReplayStore(engine),
-            admissions=SqlAdmissionStore(engine),
-            observations=SqlObservationStore(detection),
-            alarms=SqlAlarmStore(detection),
-            sight=SqlLedgerView(engine, clock),
-            audit=SqlAuditStore(engine),
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class Authority:
     """The rooms of one authority process."""
 
@@ -133,6 +90,7 @@ class Authority:
     auditor: Auditor
     registry: CollectorRegistry
     figures: Figures
+    answers: Answers
 
     @classmethod
     def build(cls, config: Config, clock: Clock) -> Authority:
@@ -142,20 +100,27 @@ class Authority:
         publisher = Publisher(stores.ledger, files.hot, afterwards=stores.digests.try_follow)
         receipts = Receipts(stores.ledger, files, stores.digests)
         ledger = Ledger(stores.ledger, clock, publisher.committed)
-        strict = [name for name, realm in config.realms.items() if realm.strict]
-        keys = KeyService(key_policies(config), stores.keys, stores.admissions, clock, strict)
+        strict = {name for name, realm in config.realms.items() if realm.strict} | set(stores.strict.raised())
+        keys = KeyService(key_policies(config), stores.keys, stores.admissions, clock, sorted(strict))
         clients = CachedClients(stores.clients, clock)
         trust = config.state.path / "trust"
-        selfcheck = SelfCheck(trust / "root.json", clock)
+        selfcheck = SelfCheck(trust / "root.json", clock, ledger)
         issuer = Issuer(
             _realms(config), clients, stores.replay, _signing_key(keys), selfcheck.require_valid, clock
         )
         registry = CollectorRegistry()
-        detector, alarms = _detection(stores, clock, registry)
+        metrics = DetectionMetrics(registry)
+        detector, alarms = _detection(stores, clock, metrics)
         manifests = ManifestFeed()
         keys.on_manifest(_publish_to(manifests, root_version(trust), selfcheck))
         run = config.state.path / "run"
         signers = SignerManager(run, ledger, stores.ledger, keys, issuer)
+        auditor = Auditor(stores.audit, clock, keys)
+        receivers = Receivers(config, clients, selfcheck)
+        answers = Answers(
+            Given(config, clock, stores, keys, alarms, metrics, registry, auditor, receivers, clients.forget)
+        )
+        keys.on_manifest(lambda _manifest: answers.transmitter.wake())
         return cls(
             stores=stores,
             publisher=publisher,
@@ -179,9 +144,10 @@ class Authority:
             alarms=alarms,
             manifests=manifests,
             clients=clients,
-            auditor=Auditor(stores.audit, clock, keys),
+            auditor=auditor,
             registry=registry,
             figures=Figures(registry, clock.now()),
+            answers=answers,
         )
 
     def public_app(self, config: Config, clock: Clock) -> App:
@@ -203,6 +169,7 @@ class Authority:
                 *discovery_http.check_routes(self.ledger, self._revoked),
                 *ledger_http.routes(self.receipts, self.files, self._announced),
                 *detection_http.routes(self.detector, ReporterCredentials(self.clients)),
+                *self.answers.public_routes(),
                 *discovery_http.realm_routes(
                     views,
                     self.stores.keys.unretired,
@@ -262,8 +229,7 @@ def _signing_key(keys: KeyService) -> Callable[[str], tuple[SigningPort, str]]:
     return choose
 
 
-def _detection(stores: Stores, clock: Clock, registry: CollectorRegistry) -> tuple[Detector, AlarmFeed]:
-    metrics = DetectionMetrics(registry)
+def _detection(stores: Stores, clock: Clock, metrics: DetectionMetrics) -> tuple[Detector, AlarmFeed]:
     judging = Judging(
         stores.observations,
         stores.alarms,

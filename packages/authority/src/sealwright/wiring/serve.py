@@ -82,12 +82,16 @@ async def run(config: Config, clock: Clock, tick: float = TICK) -> None:
 def _background(
     authority: Authority, stopping: asyncio.Event, config: Config, tick: float, *, check: bool
 ) -> dict[str, Coroutine[Any, Any, None]]:
-    return {
-        "signers": authority.signers.run(),
-        "detector": authority.detector.run(),
-        "keys": _tick(authority.keys.tick, "keys not up to date", stopping, tick),
-        "log list": _tick(authority.lists.keep, "log list not up to date", stopping, tick),
-    } | ({"start check": _check(authority, config, stopping)} if check else {})
+    return (
+        {
+            "signers": authority.signers.run(),
+            "detector": authority.detector.run(),
+            "keys": _tick(authority.keys.tick, "keys not up to date", stopping, tick),
+            "log list": _tick(authority.lists.keep, "log list not up to date", stopping, tick),
+        }
+        | authority.answers.background()
+        | ({"start check": _check(authority, config, stopping)} if check else {})
+    )
 
 
 async def _check(authority: Authority, config: Config, stopping: asyncio.Event) -> None:

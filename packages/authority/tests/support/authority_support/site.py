@@ -6,18 +6,20 @@ import contextlib
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from sealwright.config.model import KeyConfig
 from sealwright.drills.sandbox import Sandbox
 
 
 @contextlib.contextmanager
-def running(keys: KeyConfig | None = None) -> Iterator[Sandbox]:
+def running(keys: KeyConfig | None = None, **change: Any) -> Iterator[Sandbox]:
     """A site that is up, and is taken down and removed afterwards.
 
-    Its directory is made here: a Unix socket name has room for 107 bytes, less than pytest takes for a path.
+    `change` names sections of the configuration. Its directory is made here: a Unix socket name has room for
+    107 bytes, less than pytest takes for a path.
     """
-    site = Sandbox(Path(tempfile.mkdtemp(prefix="sealwright-test-")), leaky=False, keys=keys)
+    site = Sandbox(Path(tempfile.mkdtemp(prefix="sealwright-test-")), leaky=False, keys=keys, **change)
     try:
         site.start()
         yield site

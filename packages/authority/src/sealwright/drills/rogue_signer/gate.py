@@ -37,7 +37,7 @@ from sealwright.clock import SystemClock
 from sealwright.config import Config, StateConfig, origin_prefix
 from sealwright.drills.model import Finding
 from sealwright.errors import Refused
-from sealwright.wiring.authority import Stores
+from sealwright.wiring.stores import Stores
 from sealwright_attest.policy.document import AllowedMeasurement, RevokedMeasurement, TcbFloor
 from sealwright_attest.synthetic import snp
 from sealwright_attest.synthetic.world import World, new_world

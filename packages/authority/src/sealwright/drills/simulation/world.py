@@ -20,7 +20,8 @@ from sealwright.drills.simulation.signer import LocalSigner
 from sealwright.errors import Unavailable
 from sealwright.keys.model import Key, KeyState, Manifest, Tombstone
 from sealwright.keys.service import KeyService
-from sealwright.wiring.authority import Stores, key_policies
+from sealwright.wiring.authority import key_policies
+from sealwright.wiring.stores import Stores
 from sealwright_validate import Expect, Reason, Refused, Trust, Validator
 from sealwright_validate.clock import FixedClock
 from sealwright_validate.trust import FedTrust

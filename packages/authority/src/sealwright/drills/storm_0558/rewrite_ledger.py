@@ -18,7 +18,7 @@ from sealwright.drills.sandbox import Sandbox
 from sealwright.drills.steps import wait_for
 from sealwright.errors import Misconfigured
 from sealwright.ledger.fsck import check_ledger
-from sealwright.wiring.authority import Stores
+from sealwright.wiring.stores import Stores
 
 STEP = "7-cover-up"
 TOKENS = 12

@@ -24,7 +24,13 @@ from sealwright.response.ssf.service import POLL_MAX, Transmitter
 
 MAX_BODY = 65_536
 MANAGE, READ = "ssf.manage", "ssf.read"
-_STATUS = {"invalid_token": 401, "insufficient_scope": 403, "unknown_stream": 404, "too_many_streams": 409}
+_STATUS = {
+    "invalid_token": 401,
+    "invalid_client": 401,
+    "insufficient_scope": 403,
+    "unknown_stream": 404,
+    "too_many_streams": 409,
+}
 T = TypeVar("T")
 Handler = Callable[[Request], Awaitable[Response]]
 Name = Annotated[str, Meta(max_length=256)]
@@ -90,7 +96,7 @@ class _Public:
             "configuration_endpoint": f"{base}/ssf/stream",
             "status_endpoint": f"{base}/ssf/status",
             "verification_endpoint": f"{base}/ssf/verify",
-            "authorization_schemes": [{"spec_urn": "urn:ietf:rfc:6749"}],
+            "authorization_schemes": [{"spec_urn": "urn:ietf:rfc:6749"}, {"spec_urn": "urn:ietf:rfc:7617"}],
             "default_subjects": "ALL",
         }
         return _json(metadata, 200, {"Cache-Control": "public, max-age=300"})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import httpx
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -26,6 +26,10 @@ LOOK_SECONDS = 1.0
 PUSH_SECONDS = 10.0
 TAKEN, REFUSED = 202, 400
 _chance = random.SystemRandom()
+
+
+Waited = Callable[[str, float], Awaitable[None]]
+"""Is told, for each stream with something unacknowledged, since when (unix seconds) the oldest waits."""
 
 
 class HttpLine:
@@ -83,7 +87,9 @@ class Pusher:
         line: Line,
         clock: Clock,
         metrics: PushMetrics,
+        waited: Waited | None = None,
     ) -> None:
+        self._waited = waited
         self._transmitter = transmitter
         self._store = store
         self._signer = signer
@@ -148,6 +154,9 @@ class Pusher:
     async def _measure(self) -> None:
         oldest: Mapping[str, float] = await asyncio.to_thread(self._store.oldest)
         self._metrics.age.set(max((self._clock.now() - at for at in oldest.values()), default=0.0))
+        for stream_id, at in oldest.items():
+            if self._waited is not None:
+                await self._waited(stream_id, at)
 
 
 def _error_of(answer: httpx.Response) -> str:

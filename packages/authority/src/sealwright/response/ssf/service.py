@@ -165,6 +165,10 @@ class Transmitter:
         sets = {waiting.jti: self._signer.sign(waiting.claims) for waiting in found[:most]}
         return sets, len(found) > most
 
+    def now(self) -> float:
+        """The transmitter's time, unix seconds."""
+        return self._clock.now()
+
     def wake(self) -> None:
         """There is something new in the outbox. Called on the event loop, after the transaction."""
         self._woken.set()

@@ -1,0 +1,215 @@
+"""What response acts and looks with in the running authority: `Hands` and `Eyes`.
+
+Each act only takes power away. A preview reads the newest part of the ledger, and says so where it stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from sealwright.admin.model import Action
+from sealwright.clock import Clock
+from sealwright.errors import Refused
+from sealwright.ids import new_id
+from sealwright.keys.service import KeyService
+from sealwright.ledger.model import Entry, Log, TokenLeaf, parse_leaf
+from sealwright.response.model import Preview
+from sealwright.response.ssf.rules import token_revoked
+from sealwright.response.ssf.service import Transmitter
+from sealwright.store.clients import SqlClientStore
+from sealwright.store.keys import SqlKeyStore
+from sealwright.store.ledger import SqlLedgerStore
+from sealwright.store.strict import SqlStrictStore
+
+AT_ONCE = 5_000
+MOST = 200_000
+"""Leaves that a preview reads at the most, newest first: about two seconds."""
+SALT_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A token that has not expired, as the ledger knows it."""
+
+    place: str
+    kid: str
+    client_id: str | None
+    tenant: str | None
+    family: str | None
+
+
+class LiveTokens:
+    """The tokens that live now, from the newest leaves of every log."""
+
+    def __init__(self, ledger: SqlLedgerStore, clock: Clock, longest: int) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._longest = longest
+        """Seconds that a token lives at the most."""
+
+    def read(self, wanted: Callable[[Live], bool]) -> tuple[list[Live], bool]:
+        """Those that are wanted, and whether all that live were looked at."""
+        found: list[Live] = []
+        looked, complete = 0, True
+        for log in self._ledger.logs():
+            if log.closed_at is not None and log.closed_at < self._clock.now() - self._longest:
+                continue
+            for live in self._of(log):
+                looked += 1
+                if looked > MOST:
+                    complete = False
+                    break
+                if live is not None and wanted(live):
+                    found.append(live)
+        return found, complete
+
+    def _of(self, log: Log) -> Iterator[Live | None]:
+        now, end = self._clock.now(), log.size
+        while end > 0:
+            start = max(0, end - AT_ONCE)
+            for entry in reversed(self._ledger.entries(log.log_id, start, end)):
+                leaf = parse_leaf(entry.leaf)
+                if not isinstance(leaf, TokenLeaf):
+                    continue
+                if leaf.iat < now - self._longest:
+                    return
+                yield _live(log.log_id, entry, leaf) if leaf.exp > now else None
+            end = start
+
+
+def _live(log_id: str, entry: Entry, leaf: TokenLeaf) -> Live:
+    record: dict[str, Any] = msgspec.json.decode(entry.record[SALT_BYTES:]) if entry.record else {}
+    extra = record.get("extra") or {}
+    kid = base64.urlsafe_b64encode(leaf.kid).decode().rstrip("=")
+    place = f"{log_id}.{entry.index}"
+    return Live(place, kid, record.get("client_id"), extra.get("tenant"), extra.get("family"))
+
+
+class AuthorityEyes:
+    """`Eyes` on the ledger and the keys."""
+
+    def __init__(self, tokens: LiveTokens, keys: SqlKeyStore) -> None:
+        self._tokens = tokens
+        self._keys = keys
+
+    def preview(self, action: Action, subject: str) -> Preview:
+        """See the port."""
+        live, complete = self._tokens.read(self._touches(action, subject))
+        return Preview(
+            live_tokens=len(live),
+            clients=len({one.client_id for one in live} - {None}),
+            tenants=len({one.tenant for one in live} - {None}),
+            note="" if complete else f"at least: the newest {MOST} leaves were read",
+        )
+
+    def realm_of(self, kid: str) -> str | None:
+        """See the port."""
+        key = self._keys.get(kid)
+        return key.realm if key is not None else None
+
+    def _touches(self, action: Action, subject: str) -> Callable[[Live], bool]:
+        if action is Action.REQUIRE_STRICT:
+            kids = {key.kid for key in self._keys.unretired() if key.realm == subject}
+            return lambda live: live.kid in kids
+        if action is Action.DISABLE_CLIENT:
+            return lambda live: live.client_id == subject
+        if action is Action.END_FAMILY:
+            return lambda live: live.family == subject
+        return lambda live: live.kid == subject
+
+
+class StrictRealms:
+    """Which realms are strict: those of the configuration, and those that a response has raised."""
+
+    def __init__(
+        self, configured: list[str], known: list[str], store: SqlStrictStore, keys: KeyService, clock: Clock
+    ) -> None:
+        self._configured = configured
+        self._known = known
+        self._store = store
+        self._keys = keys
+        self._clock = clock
+
+    async def raise_realm(self, realm: str, reason: str) -> None:
+        """Raise a realm; stays over restarts. Raises `Refused` (`unknown_realm`)."""
+        if realm not in self._known:
+            raise Refused("unknown_realm", "There is no such realm.")
+        await asyncio.to_thread(self._store.raise_realm, realm, self._clock.now(), reason)
+        await self._apply()
+
+    async def lower_realm(self, realm: str) -> None:
+        """Take back what a response did; what the configuration says stays. Raises `Refused`."""
+        if realm not in await asyncio.to_thread(self._store.raised):
+            raise Refused("not_raised", "No response has raised this realm.")
+        await asyncio.to_thread(self._store.lower_realm, realm)
+        await self._apply()
+
+    async def _apply(self) -> None:
+        raised = await asyncio.to_thread(self._store.raised)
+        await self._keys.set_strict([*self._configured, *(set(raised) - set(self._configured))])
+
+
+class AuthorityHands:
+    """`Hands` of the running authority."""
+
+    def __init__(
+        self,
+        keys: KeyService,
+        clients: SqlClientStore,
+        forget_clients: Callable[[], None],
+        strict: StrictRealms,
+        tokens: LiveTokens,
+        transmitter: Transmitter,
+        issuer_of: Callable[[str], str | None],
+    ) -> None:
+        self._keys = keys
+        self._clients = clients
+        self._forget_clients = forget_clients
+        self._strict = strict
+        self._tokens = tokens
+        self._transmitter = transmitter
+        self._issuer_of = issuer_of
+        self._acts: dict[Action, Callable[[str, str], Awaitable[None]]] = {
+            Action.REVOKE_KEY: self._revoke,
+            Action.DISABLE_CLIENT: self._disable,
+            Action.REQUIRE_STRICT: strict.raise_realm,
+            Action.END_FAMILY: self._end_family,
+        }
+
+    async def act(self, action: Action, subject: str, reason: str) -> None:
+        """See the port."""
+        do = self._acts.get(action)
+        if do is None:
+            raise Refused("no_response", "That is not something a response can do.")
+        await do(subject, reason)
+
+    async def _revoke(self, kid: str, reason: str) -> None:
+        await self._keys.revoke(kid, reason)
+        self._transmitter.wake()
+
+    async def _disable(self, client_id: str, _reason: str) -> None:
+        await asyncio.to_thread(self._clients.set_enabled, client_id, enabled=False)
+        self._forget_clients()
+        self._transmitter.wake()
+
+    async def _end_family(self, family: str, reason: str) -> None:
+        """Tell receivers that every token of the family that lives is revoked; a token is named by its
+        place.
+        """
+        live, _ = await asyncio.to_thread(self._tokens.read, lambda one: one.family == family)
+        if not live:
+            raise Refused("unknown_family", "No token of this family lives.")
+        txn = new_id("txn")
+        at = self._transmitter.now()
+        events = [
+            token_revoked(issuer, one.place, at, txn, reason)
+            for one in live
+            if (issuer := self._issuer_of(one.kid)) is not None
+        ]
+        await self._transmitter.emit(events)

@@ -1,0 +1,42 @@
+"""Says in the transmitter's outbox what was revoked, in the transaction that revokes it.
+
+Either both are durable or neither is: no revocation goes untold, and none is told that did not happen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlalchemy import Connection
+
+from sealwright.clock import Clock
+from sealwright.config import Config
+from sealwright.ids import new_id
+from sealwright.issuer.model import Client
+from sealwright.keys.model import Key
+from sealwright.response.ssf.rules import client_disabled, key_revoked
+from sealwright.store.ssf import put
+
+
+class Outbox:
+    """Called by the stores of keys and clients, with their transaction."""
+
+    def __init__(self, config: Config, clock: Clock) -> None:
+        self._transmitter = config.server.url
+        self._issuer: Callable[[str], str] = config.issuer
+        self._clock = clock
+
+    def key_revoked(self, connection: Connection, key: Key) -> None:
+        """A key was revoked. With `issued_before` its older tokens stay valid: then no session is ended."""
+        reason = key.revoked_reason or "revoked"
+        events = key_revoked(self._issuer(key.realm), key.kid, float(key.changed_at), new_id("txn"), reason)
+        told = events if key.issued_before is None else events[1:]
+        put(connection, told, self._transmitter, self._clock.now())
+
+    def client_disabled(self, connection: Connection, client: Client) -> None:
+        """A client was disabled."""
+        now = self._clock.now()
+        event = client_disabled(
+            self._issuer(client.realm), client.client_id, now, new_id("txn"), "client disabled"
+        )
+        put(connection, [event], self._transmitter, now)

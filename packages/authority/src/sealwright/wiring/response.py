@@ -1,0 +1,189 @@
+"""Puts detection's outlets, response and the Shared Signals transmitter together. Starts nothing.
+
+The authority hands in what it has; what comes back are routes and the work that runs beside the servers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from msgspec.structs import replace
+from prometheus_client import CollectorRegistry
+from starlette.routing import Route
+
+from sealwright.admin.service import Auditor
+from sealwright.clock import Clock
+from sealwright.config import Config
+from sealwright.detection.casebook import Casebook
+from sealwright.detection.delivery import Delivery
+from sealwright.detection.feed import AlarmFeed
+from sealwright.detection.metrics import DetectionMetrics
+from sealwright.detection.model import Alarm, Severity
+from sealwright.detection.rules import alarm_id
+from sealwright.errors import Unavailable
+from sealwright.keys.service import KeyService
+from sealwright.response import http as response_http
+from sealwright.response.desk import Desk
+from sealwright.response.model import Mode, Rule
+from sealwright.response.rules import DEFAULT_RULES
+from sealwright.response.service import Responder
+from sealwright.response.ssf import http as ssf_http
+from sealwright.response.ssf.keys import RsaSetSigner
+from sealwright.response.ssf.ports import ReceiverAuth
+from sealwright.response.ssf.pushing import HttpLine, Pusher, PushMetrics
+from sealwright.response.ssf.service import Transmitter
+from sealwright.wiring.hands import AuthorityEyes, AuthorityHands, LiveTokens, StrictRealms
+from sealwright.wiring.history import History
+from sealwright.wiring.sinks import deliveries, sinks
+from sealwright.wiring.stores import Stores
+
+log = logging.getLogger(__name__)
+STATE_SECONDS = 10.0
+"""How often audit entries that the ledger does not know yet are stated there."""
+UNACKNOWLEDGED = "signals_unacknowledged"
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What response is built on."""
+
+    config: Config
+    clock: Clock
+    stores: Stores
+    keys: KeyService
+    feed: AlarmFeed
+    metrics: DetectionMetrics
+    registry: CollectorRegistry
+    auditor: Auditor
+    receivers: ReceiverAuth
+    forget_clients: Callable[[], None]
+
+
+class Answers:
+    """Everything that happens because of an alarm."""
+
+    def __init__(self, given: Given) -> None:
+        config, stores, clock = given.config, given.stores, given.clock
+        self._given = given
+        self._signer = RsaSetSigner()
+        self.transmitter = Transmitter(config.server.url, stores.streams, self._signer, clock)
+        self.pusher = Pusher(
+            self.transmitter,
+            stores.streams,
+            self._signer,
+            HttpLine(httpx.AsyncClient()),
+            clock,
+            PushMetrics(given.registry),
+            self._unacknowledged,
+        )
+        self.casebook = Casebook(given.feed, given.registry)
+        longest = max((realm.max_lifetime for realm in config.realms.values()), default=0)
+        tokens = LiveTokens(stores.ledger, clock, longest)
+        self._eyes = AuthorityEyes(tokens, stores.keys)
+        configured = [name for name, realm in config.realms.items() if realm.strict]
+        self.strict = StrictRealms(configured, list(config.realms), stores.strict, given.keys, clock)
+        self._hands = AuthorityHands(
+            given.keys,
+            stores.clients,
+            given.forget_clients,
+            self.strict,
+            tokens,
+            self.transmitter,
+            self._issuer_of,
+        )
+        self.responder = Responder(
+            rules_of(config),
+            given.feed,
+            stores.cursors,
+            stores.responses,
+            self._eyes,
+            self._hands,
+            given.auditor,
+            clock,
+        )
+        self.deliveries: dict[str, Delivery] = deliveries(
+            sinks(config, clock), given.feed, stores.cursors, given.metrics
+        )
+        self.history = History(config, clock, given.feed, given.metrics, given.registry)
+
+    def public_routes(self) -> list[Route]:
+        """The transmitter's."""
+        return ssf_http.routes(
+            self.transmitter, self._signer, self._given.receivers, self._given.config.server.url
+        )
+
+    def admin_routes(self, operator: str) -> list[Route]:
+        """Incidents, responses and acts."""
+        stores = self._given.stores
+        desk = Desk(stores.responses, self._eyes, self._hands, self._given.auditor)
+        return response_http.routes(self.casebook, stores.responses, desk, operator, self.strict.lower_realm)
+
+    def background(self) -> dict[str, Coroutine[Any, Any, None]]:
+        """What runs beside the servers, by name."""
+        return {
+            "responder": self.responder.run(),
+            "casebook": self.casebook.run(),
+            "signals": self.pusher.run(),
+            "signals key": self._log_key(),
+            "history": self.history.run(),
+            "audit statements": self._state_audit(),
+        } | {f"alarms to {name}": delivery.run() for name, delivery in self.deliveries.items()}
+
+    async def _log_key(self) -> None:
+        """Say in the audit trail, and so in the ledger, with which key security events are signed from
+        now.
+        """
+        await self._given.auditor.audit("system:authority", "signals_key", self._signer.kid, {"alg": "RS256"})
+        await asyncio.Event().wait()
+
+    async def _state_audit(self) -> None:
+        while True:
+            try:
+                await self._given.auditor.state()
+            except Unavailable as error:
+                log.warning("audit not stated", extra={"facts": {"code": error.code}})
+            await asyncio.sleep(STATE_SECONDS)
+
+    async def _unacknowledged(self, stream_id: str, since: float) -> None:
+        """A receiver has not taken an event for too long: an alarm, once for each event that holds others
+        up.
+        """
+        given = self._given
+        now = given.clock.now()
+        if now - since < given.config.signals.unacknowledged:
+            return
+        alarm = Alarm(
+            id=alarm_id(UNACKNOWLEDGED, f"{stream_id} {since}"),
+            code=UNACKNOWLEDGED,
+            severity=Severity.HIGH,
+            raised_at=now,
+            observed_at=since,
+            reporter="",
+            digest="",
+            kid=None,
+            jti=None,
+            facts={"subject": stream_id, "since": since, "age": now - since},
+        )
+        if await asyncio.to_thread(given.stores.alarms.add, [alarm]):
+            given.metrics.hunted(UNACKNOWLEDGED, Severity.HIGH.value, 1)
+            given.feed.wake()
+
+    def _issuer_of(self, kid: str) -> str | None:
+        realm = self._eyes.realm_of(kid)
+        return self._given.config.issuer(realm) if realm is not None else None
+
+
+def rules_of(config: Config) -> list[Rule]:
+    """The product's rules, each as far as the configuration lets it go."""
+    asked = config.response
+    return [
+        replace(
+            rule, mode=Mode(getattr(asked, rule.name.replace("-", "_"))), most=asked.most, within=asked.within
+        )
+        for rule in DEFAULT_RULES
+    ]

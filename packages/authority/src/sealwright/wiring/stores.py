@@ -1,0 +1,72 @@
+"""Everything durable, opened once. What is imported here has its tables made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sealwright.clock import Clock
+from sealwright.config import Config
+from sealwright.store.admin import SqlApprovalStore, SqlAuditStore
+from sealwright.store.admission import SqlAdmissionStore
+from sealwright.store.clients import SqlClientStore, SqlReplayStore
+from sealwright.store.db import open_state
+from sealwright.store.detection import SqlAlarmStore, SqlCursorStore, SqlObservationStore, open_detection
+from sealwright.store.digests import SqliteDigestIndex
+from sealwright.store.keys import SqlKeyStore
+from sealwright.store.ledger import SqlLedgerStore
+from sealwright.store.log_list import SqlLogListStore
+from sealwright.store.notices import SqlNoticeStore
+from sealwright.store.response import SqlResponseStore
+from sealwright.store.sight import SqlLedgerView
+from sealwright.store.ssf import SqlStreamStore
+from sealwright.store.strict import SqlStrictStore
+from sealwright.wiring.outbox import Outbox
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Everything durable."""
+
+    ledger: SqlLedgerStore
+    digests: SqliteDigestIndex
+    lists: SqlLogListStore
+    keys: SqlKeyStore
+    clients: SqlClientStore
+    replay: SqlReplayStore
+    admissions: SqlAdmissionStore
+    observations: SqlObservationStore
+    alarms: SqlAlarmStore
+    cursors: SqlCursorStore
+    responses: SqlResponseStore
+    sight: SqlLedgerView
+    audit: SqlAuditStore
+    approvals: SqlApprovalStore
+    notices: SqlNoticeStore
+    streams: SqlStreamStore
+    strict: SqlStrictStore
+
+    @classmethod
+    def open(cls, config: Config, clock: Clock) -> Stores:
+        """Open the databases of the state directory and make missing tables."""
+        engine = open_state(config.state.path)
+        detection = open_detection(config.state.path)
+        outbox = Outbox(config, clock)
+        return cls(
+            ledger=SqlLedgerStore(engine),
+            digests=SqliteDigestIndex(config.state.path),
+            lists=SqlLogListStore(engine),
+            keys=SqlKeyStore(engine, outbox.key_revoked),
+            clients=SqlClientStore(engine, outbox.client_disabled),
+            replay=SqlReplayStore(engine),
+            admissions=SqlAdmissionStore(engine),
+            observations=SqlObservationStore(detection),
+            alarms=SqlAlarmStore(detection),
+            cursors=SqlCursorStore(detection),
+            responses=SqlResponseStore(detection),
+            sight=SqlLedgerView(engine, clock),
+            audit=SqlAuditStore(engine),
+            approvals=SqlApprovalStore(engine),
+            notices=SqlNoticeStore(engine),
+            streams=SqlStreamStore(engine),
+            strict=SqlStrictStore(engine),
+        )

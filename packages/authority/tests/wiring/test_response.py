@@ -1,0 +1,233 @@
+"""A running site: from a forged token that is reported to a revoked key that receivers know of."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import httpx
+import jwt
+import msgspec
+import pytest
+
+from authority_support.site import running
+from sealwright.config.model import AlarmsConfig, ResponseConfig
+from sealwright.drills.sandbox import REPORTER, Sandbox
+from sealwright.ledger.model import EventLeaf, parse_leaf
+from sealwright.wiring.search import search
+
+pytestmark = [pytest.mark.enable_socket, pytest.mark.xdist_group("response")]
+PATIENCE = 60.0
+T = TypeVar("T")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    file = tmp_path_factory.mktemp("alarms") / "ocsf.jsonl"
+    rules = ResponseConfig(revoke_stolen_key="act", strict_while_forged="suggest")
+    with running(response=rules, alarms=AlarmsConfig(file=str(file))) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def admin(site: Sandbox) -> Iterator[httpx.Client]:
+    transport = httpx.HTTPTransport(uds=str(site.state / "run" / "admin.sock"))
+    with httpx.Client(transport=transport, base_url="http://admin", timeout=30) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def receiver(site: Sandbox) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=site.url, auth=(REPORTER, site.secret), timeout=30) as client:
+        yield client
+
+
+def until(look: Callable[[], T | None]) -> T:
+    end = time.monotonic() + PATIENCE
+    while True:
+        found = look()
+        if found:
+            return found
+        assert time.monotonic() < end, "it did not come to pass"
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def attack(site: Sandbox, admin: httpx.Client, receiver: httpx.Client) -> dict[str, Any]:
+    """A receiver listens; a relying party reports a token that has our signature and no leaf."""
+    stream = receiver.post("/ssf/stream", json={"delivery": {"method": "urn:ietf:rfc:8936"}}).json()
+    header = jwt.get_unverified_header(site.token())
+    digest = secrets.token_hex(32)
+    one = {
+        "id": secrets.token_hex(16),
+        "at": time.time(),  # noqa: TID251 - the report's own time
+        "verdict": "accepted",
+        "signature": "valid",
+        "digest": digest,
+        "kid": header["kid"],
+        "iss": site.config.issuer("enterprise"),
+        "aud": [site.audience("enterprise")],
+    }
+    report = {"validator": {"name": "mail", "instance": "i-1"}, "observations": [one]}
+    answer = receiver.post("/observations", json=report)
+    assert answer.status_code == 202, answer.text
+    until(lambda: _acted(admin))
+    return {"stream": stream, "kid": header["kid"], "digest": digest}
+
+
+def _acted(admin: httpx.Client) -> list[Any]:
+    told = admin.get("/admin/responses").json()["responses"]
+    return [one for one in told if one["outcome"] == "acted"]
+
+
+def test_the_rule_that_may_act_has_revoked_the_key_after_a_preview(
+    site: Sandbox, admin: httpx.Client, attack: dict[str, Any]
+) -> None:
+    [acted] = _acted(admin)
+    assert acted["decision"]["subject"] == attack["kid"]
+    assert acted["preview"]["live_tokens"] >= 1
+    key = site.stores.keys.get(attack["kid"])
+    assert key is not None
+    assert key.state == "revoked"
+
+
+def test_the_rule_that_may_only_suggest_has_suggested(
+    site: Sandbox, admin: httpx.Client, attack: dict[str, Any]
+) -> None:
+    assert attack
+    told = admin.get("/admin/responses").json()["responses"]
+    [suggested] = [one for one in told if one["decision"]["action"] == "require_strict"]
+    assert (suggested["outcome"], suggested["decision"]["subject"]) == ("suggested", "enterprise")
+    path = f"/admin/responses/{suggested['id']}/apply"
+    assert admin.post(path, json={"dry": True}).json()["done"] is False
+    assert strict_realms(site) == []
+    assert admin.post(path, json={"dry": False}).json()["done"] is True
+    until(lambda: strict_realms(site) == ["enterprise"])
+    assert admin.post(path, json={"dry": False}).json()["error"] == "already_done"
+    assert admin.post("/admin/realms/enterprise/relax").status_code == 200
+    until(lambda: strict_realms(site) == [] or None)
+
+
+def strict_realms(site: Sandbox) -> list[str]:
+    payload = site.call("/manifest").body["manifest"].split(".")[1]
+    manifest = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    return list(manifest["strict_realms"])
+
+
+def test_the_audit_entry_of_the_act_has_a_leaf_in_the_ledger(
+    site: Sandbox, admin: httpx.Client, attack: dict[str, Any]
+) -> None:
+    entries = admin.get("/admin/audit", params={"limit": 1_000}).json()["entries"]
+    [entry] = [one for one in entries if one["actor"] == "rule:revoke-stolen-key"]
+    assert (entry["action"], entry["subject"]) == ("revoke_key", attack["kid"])
+
+    def stated() -> bool:
+        leaves = [
+            parse_leaf(stored.leaf)
+            for log in site.stores.ledger.logs()
+            for stored in site.stores.ledger.entries(log.log_id, 0, log.size)
+        ]
+        return any(
+            isinstance(leaf, EventLeaf) and leaf.members.get("digest") == entry["digest"] for leaf in leaves
+        )
+
+    until(stated)
+
+
+def test_the_incident_has_the_alarm_and_the_responses_in_its_timeline(
+    admin: httpx.Client, attack: dict[str, Any]
+) -> None:
+    [incident] = admin.get("/admin/incidents").json()["incidents"]
+    assert incident["about"] == f"key {attack['kid']}"
+    shown = admin.get(f"/admin/incidents/{incident['id']}").json()
+    assert {entry["what"] for entry in shown["timeline"]} == {"alarm", "response"}
+    assert shown["timeline"][0]["code"] == "never_issued"
+    assert admin.get("/admin/incidents/none").status_code == 404
+
+
+def test_figures_count_alarms_and_incidents(admin: httpx.Client, attack: dict[str, Any]) -> None:
+    assert attack
+
+    def counted() -> bool:
+        page = admin.get("/metrics").text
+        return (
+            'sealwright_alarms_total{code="never_issued",severity="critical"} 1.0' in page
+            and 'sealwright_incidents_total{severity="critical"} 1.0' in page
+            and 'sealwright_incidents_open{severity="critical"} 1.0' in page
+        )
+
+    until(counted)
+
+
+def test_the_alarm_is_in_the_file_as_an_event(site: Sandbox, attack: dict[str, Any]) -> None:
+    def events() -> list[Any]:
+        try:
+            with open(site.config.alarms.file, encoding="utf-8") as file:  # noqa: PTH123 - a name from a config
+                return [json.loads(line) for line in file]
+        except FileNotFoundError:
+            return []
+
+    told = until(events)
+    assert [event["class_uid"] for event in told] == [2004]
+    assert attack["digest"] in msgspec.json.encode(told).decode()
+
+
+def test_the_receiver_gets_signed_events_about_the_revocation(
+    site: Sandbox, receiver: httpx.Client, attack: dict[str, Any]
+) -> None:
+    configuration = receiver.get("/.well-known/ssf-configuration").json()
+    keys = jwt.PyJWKSet.from_dict(receiver.get(configuration["jwks_uri"]).json())
+    endpoint = attack["stream"]["delivery"]["endpoint_url"]
+    sets: dict[str, str] = receiver.post(endpoint, json={"returnImmediately": True}).json()["sets"]
+    told = {}
+    for jti, signed in sets.items():
+        claims = jwt.decode(
+            signed, keys.keys[0], algorithms=["RS256"], issuer=configuration["issuer"], audience=REPORTER
+        )
+        assert claims["jti"] == jti
+        [(kind, content)] = claims["events"].items()
+        told[kind.rpartition("/")[2]] = content
+    assert set(told) == {"session-revoked", "credential-change", "credential-compromise"}
+    assert told["credential-change"]["friendly_name"] == attack["kid"]
+    assert receiver.post(endpoint, json={"returnImmediately": True, "ack": list(sets)}).json()["sets"] == {}
+
+
+def test_a_disabled_client_is_told_of_in_the_same_transaction(
+    site: Sandbox, admin: httpx.Client, receiver: httpx.Client, attack: dict[str, Any]
+) -> None:
+    body = {"action": "disable_client", "subject": "consumer-app", "reason": "harvests"}
+    assert admin.post("/admin/act", json=body).json()["done"] is False
+    assert site.ask_token("consumer").status == 200
+    assert admin.post("/admin/act", json=body | {"dry": False}).json()["done"] is True
+    assert site.ask_token("consumer").status == 401
+    endpoint = attack["stream"]["delivery"]["endpoint_url"]
+    sets = receiver.post(endpoint, json={"returnImmediately": True}).json()["sets"].values()
+    subjects = [jwt.decode(one, options={"verify_signature": False})["sub_id"] for one in sets]
+    wanted = {"format": "iss_sub", "iss": site.config.issuer("consumer"), "sub": "consumer-app"}
+    assert {"format": "complex", "application": wanted} in subjects
+
+
+def test_streams_are_for_receivers_only(site: Sandbox) -> None:
+    for header in ({}, {"authorization": "Bearer " + site.token()}, {"authorization": "Basic bm8="}):
+        answer = httpx.get(site.url + "/ssf/stream", headers=header)
+        assert answer.status_code == 401
+
+
+def test_history_is_searched_and_finds_nothing_among_genuine_tokens(
+    site: Sandbox, attack: dict[str, Any]
+) -> None:
+    pytest.importorskip("ibis", reason="EXTRA ABSENT: sealwright[detect]")
+    token = site.token()
+    told = search(site.config, site.clock)
+    assert told.exported["issued"] >= 1
+    assert told.exported["observed"] == 1
+    genuine = hashlib.sha256(token.rpartition(".")[0].encode()).hexdigest()
+    alarms = [stored.alarm for stored in site.stores.alarms.page(0, 1_000)]
+    assert genuine not in {alarm.digest for alarm in alarms}
+    assert attack["digest"] in {alarm.digest for alarm in alarms}
+    assert search(site.config, site.clock).exported.get("observed") is None
