@@ -9,6 +9,7 @@ import socket
 import time
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,6 +17,7 @@ import jwt
 import pytest
 
 from authority_support.site import running
+from sealwright.cli.main import main
 from sealwright.clock import SystemClock
 from sealwright.drills.sandbox import REPORTER, Sandbox
 from sealwright.ledger.fsck import check_ledger
@@ -232,7 +234,7 @@ def test_a_malformed_ledger_check_is_refused(http: httpx.Client, body: bytes) ->
 
 
 def test_a_relying_party_accepts_strictly_and_its_report_raises_no_alarm(site: Sandbox) -> None:
-    trust = Trust.sealwright(site.url, root=site.root)
+    trust = Trust.sealwright(site.url, root=site.root, announced=True)
     validator = Validator(trust=trust, mode="strict", report=Report(REPORTER, site.secret))
     try:
         validator.start()
@@ -296,3 +298,29 @@ def test_a_lone_surrogate_in_an_assertion_is_refused(http: httpx.Client) -> None
         "client_assertion": f"{head}.{claims}.AAAA",
     }
     assert http.post("/enterprise/oauth2/token", data=form).status_code == 401
+
+
+def test_prove_and_verify_on_the_command_line_agree(
+    site: Sandbox,
+    http: httpx.Client,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    token, other = site.token(), site.token()
+    eventually(http, f"/ledger/proof?jti={claims_of(other)['jti']}")
+    capsys.readouterr()
+    state = ["--state", str(site.state)]
+    receipt = tmp_path / "token.tlog-proof"
+    for source in (state, ["--url", site.url]):
+        assert main(["ledger", "prove", token, *source]) == 0
+        receipt.write_text(capsys.readouterr().out)
+        assert main(["ledger", "verify", str(receipt), "--token", token, *state]) == 0
+        assert "proven" in capsys.readouterr().out
+        assert main(["ledger", "verify", str(receipt), "--token", other, *state]) == 1
+        assert "not proven" in capsys.readouterr().out
+    kid = jwt.get_unverified_header(token)["kid"]
+    assert main(["ledger", "prove", "--kid", kid, *state]) == 0
+    receipt.write_text(capsys.readouterr().out)
+    assert main(["ledger", "verify", str(receipt), "--json", *state]) == 0
+    assert json.loads(capsys.readouterr().out)["leaf"]["kid"] == kid
+    assert main(["ledger", "prove", "--kid", kid, "--jti", "x", *state]) == 2

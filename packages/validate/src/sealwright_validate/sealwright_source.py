@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from threading import Event
 from typing import Final
 
+from sealwright_validate.announced import require_announced
 from sealwright_validate.clock import Clock
 from sealwright_validate.errors import Refused, Unavailable
 from sealwright_validate.fetch import MAX_ANSWER_BYTES, Origin
@@ -31,11 +32,16 @@ _NOT_MODIFIED: Final = 304
 class SealwrightSource:
     """Fetches for one TrustState."""
 
-    def __init__(self, state: TrustState, url: str, *, clock: Clock, push: bool) -> None:
+    def __init__(
+        self, state: TrustState, url: str, *, clock: Clock, push: bool, announced: bool = False
+    ) -> None:
+        """`announced`: take in no manifest before the ledger has proven each key of it."""
         self.state: Final = state
         self.origin: Final = Origin(url, clock=clock)
         self._clock = clock
         self._etag: str | None = None
+        self._announced = announced
+        self._proven: set[str] = set()
         self.refresher: Final = Refresher(
             self.pull,
             self._pause,
@@ -84,7 +90,25 @@ class SealwrightSource:
             if answer.status != _OK:
                 raise Unavailable(f"{self.origin.url}/root/{version} answered {answer.status}")
             self.state.advance_root(answer.body)
+        if self._announced:
+            self._require_announced(served)
         self.state.feed(served)
+
+    def _require_announced(self, served: bytes) -> None:
+        snapshot = self.state.preview(served)
+        for kid, key in snapshot.keys.items():
+            if kid in self._proven:
+                continue
+            answer = self.origin.get(f"/ledger/proof?kid={kid}")
+            if answer.status != _OK:  # 503 for a moment after a key was made, and then it is asked again
+                raise Unavailable(f"{self.origin.url}/ledger/proof answered {answer.status}")
+            try:
+                require_announced(key, answer.body.decode("utf-8", "replace"), snapshot.logs)
+            except Refused as refusal:
+                self.state.refuse(refusal)
+                raise
+            self._proven.add(kid)
+        self._proven &= snapshot.keys.keys()
 
     def _is_fresh(self) -> bool:
         held = self.state.held

@@ -67,11 +67,13 @@ class Trust:
         root: str | PathLike[str] | bytes | Members,
         state_file: str | PathLike[str] | None = None,
         push: bool = True,
+        announced: bool = False,
         clock: Clock = SYSTEM_CLOCK,
     ) -> "Trust":
         """A Sealwright at `url`, by its root: a path, or the document itself as bytes or object.
 
         With `state_file` a rollback is noticed over restarts too. `push` listens for changes beside pulling.
+        With `announced` no manifest is taken in before the ledger has proven the announcement of each key.
         The documents are signed, so `url` needs no TLS. Raises Misconfigured.
         """
         from sealwright_validate.sealwright_source import SealwrightSource
@@ -84,7 +86,10 @@ class Trust:
             state_file=Path(state_file) if state_file else None,
         )
         return cls(
-            SealwrightSource(state, url, clock=clock, push=push), url=url, clock=clock, has_ledger=True
+            SealwrightSource(state, url, clock=clock, push=push, announced=announced),
+            url=url,
+            clock=clock,
+            has_ledger=True,
         )
 
     @classmethod

@@ -58,13 +58,27 @@ class TrustState:
             self._followed.append(unverified)
             return self.root
 
+    def preview(self, unverified: bytes) -> KeySnapshot:
+        """What `feed` would take in, without taking it in; raises Refused as it does."""
+        with self._lock:
+            return self._open(unverified, self._clock.wall())
+
+    def refuse(self, refusal: Refused) -> None:
+        """Note why a document was not fed."""
+        with self._lock:
+            self.last_refusal = refusal
+
+    def _open(self, unverified: bytes, now: float) -> KeySnapshot:
+        before = self.held.snapshot if self.held else self._floor
+        return open_manifest(self.root, unverified, before, now=now, skew=self._skew)
+
     def feed(self, unverified: bytes) -> KeySnapshot:
         """Take in a served manifest document; raises Refused and keeps the current snapshot otherwise."""
         with self._lock:
             now, moment = self._clock.wall(), self._clock.monotonic()
             before = self.held.snapshot if self.held else self._floor
             try:
-                snapshot = open_manifest(self.root, unverified, before, now=now, skew=self._skew)
+                snapshot = self._open(unverified, now)
             except Refused as refusal:
                 self.last_refusal = refusal
                 raise

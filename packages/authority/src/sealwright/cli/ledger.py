@@ -7,8 +7,6 @@ Changes nothing.
 from __future__ import annotations
 
 import base64
-import binascii
-import hashlib
 import sys
 from typing import Annotated, Any
 
@@ -17,11 +15,15 @@ import typer
 
 from sealwright.cli.options import AsJson, ConfigFile, StateDirectory, configured
 from sealwright.cli.output import console, moment, table, write_json
+from sealwright.cli.receipts import prove, verify
+from sealwright.cli.tokens import claimed_place
 from sealwright.errors import Refused
 from sealwright.ledger.model import TokenLeaf, parse_leaf
 from sealwright.wiring.inspect import Inspection, inspect
 
 app = typer.Typer(no_args_is_help=True)
+app.command()(prove)
+app.command()(verify)
 
 
 @app.command()
@@ -129,25 +131,3 @@ def check(
     else:
         sys.stdout.write(f"not issued: {standing.reason}\n")
     raise typer.Exit(0 if issued else 1)
-
-
-def claimed_place(unverified_token: str) -> tuple[str, str, str]:
-    """`jti` and `kid` as a token claims them, and the digest of its signing input (docs/formats/token.md).
-
-    Raises:
-        Refused: `no_token`: it is no JWS in compact serialisation with both.
-    """
-    try:
-        header, payload, _signature = unverified_token.split(".")
-        kid, jti = _members(header)["kid"], _members(payload)["jti"]
-        signing_input = f"{header}.{payload}".encode("ascii")
-    except (ValueError, KeyError, binascii.Error) as error:
-        raise Refused("no_token", "this is no token of ours: not a JWS with kid and jti") from error
-    if not isinstance(kid, str) or not isinstance(jti, str):
-        raise Refused("no_token", "this is no token of ours: kid and jti are texts")
-    return jti, kid, hashlib.sha256(signing_input).hexdigest()
-
-
-def _members(part: str) -> dict[str, Any]:
-    data = base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
-    return msgspec.json.decode(data, type=dict[str, Any])

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Text,
     bindparam,
     cast,
+    func,
     insert,
     select,
     update,
@@ -27,7 +28,7 @@ from sqlalchemy.engine import RowMapping
 
 from sealwright.errors import Refused
 from sealwright.ledger.merkle import HASH_BYTES
-from sealwright.ledger.model import Entry, Log
+from sealwright.ledger.model import KIND_TOKEN, LEAF_VERSION, Entry, Log, Place
 from sealwright.store.append import Head, SqliteAppender, is_sqlite_file
 from sealwright.store.db import metadata, reader
 
@@ -54,6 +55,7 @@ leaves = Table(
     sqlite_with_rowid=False,
 )
 
+KIND_OF_TOKEN = bytes((LEAF_VERSION, KIND_TOKEN))
 # Whatever somebody wrote into the column by hand is read as the bytes it is, so that `fsck` can name it.
 _LEAF_BYTES = cast(leaves.c.leaf, LargeBinary)
 _RECORD_BYTES = cast(leaves.c.record, LargeBinary)
@@ -159,6 +161,13 @@ class SqlLedgerStore:
         with self._reader.connect() as connection:
             leaf: bytes | None = connection.execute(_LEAF, {"log_id": log_id, "idx": index}).scalar()
         return leaf
+
+    def find(self, digest: bytes) -> list[Place]:
+        """The places of token leaves with this digest, by reading every leaf: where no index is at hand."""
+        same = func.substr(leaves.c.leaf, 1, 34) == KIND_OF_TOKEN + digest
+        query = select(logs.c.log_id, leaves.c.idx).join(logs, logs.c.id == leaves.c.log).where(same)
+        with self._reader.connect() as connection:
+            return [Place(*row) for row in connection.execute(query)]
 
     def entries(self, log_id: str, start: int, end: int) -> list[Entry]:
         """Entries with `start <= index < end`, in order."""

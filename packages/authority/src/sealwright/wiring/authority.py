@@ -101,7 +101,8 @@ class Authority:
         receipts = Receipts(stores.ledger, files, stores.digests)
         ledger = Ledger(stores.ledger, clock, publisher.committed)
         strict = {name for name, realm in config.realms.items() if realm.strict} | set(stores.strict.raised())
-        keys = KeyService(key_policies(config), stores.keys, stores.admissions, clock, sorted(strict))
+        policies, announced = key_policies(config), stores.ledger.leaf
+        keys = KeyService(policies, stores.keys, stores.admissions, clock, announced, sorted(strict))
         clients = CachedClients(stores.clients, clock)
         trust = config.state.path / "trust"
         selfcheck = SelfCheck(trust / "root.json", clock, ledger)

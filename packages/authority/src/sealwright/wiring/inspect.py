@@ -10,11 +10,15 @@ from pathlib import Path
 
 from sealwright.clock import SystemClock
 from sealwright.config import Config
-from sealwright.errors import Misconfigured
+from sealwright.errors import Misconfigured, Refused
+from sealwright.ledger.files import LedgerFiles
 from sealwright.ledger.fsck import Progress, Report, check_ledger
+from sealwright.ledger.model import Place
 from sealwright.ledger.ports import LedgerStore
+from sealwright.ledger.receipts import Receipts
 from sealwright.ledger.service import Ledger
 from sealwright.store.db import open_engine, require_readable
+from sealwright.store.keys import SqlKeyStore
 from sealwright.store.ledger import SqlLedgerStore
 
 
@@ -24,7 +28,20 @@ class Inspection:
 
     store: LedgerStore
     ledger: Ledger
+    receipts: Receipts
+    keys: SqlKeyStore
     directory: Path
+
+    def announced(self, kid: str) -> Place:
+        """The place of a key's announcement.
+
+        Raises:
+            Refused: `unknown_key`.
+        """
+        key = self.keys.get(kid)
+        if key is None:
+            raise Refused("unknown_key", "no key with this id was announced")
+        return Place(key.log_id, key.ledger_index)
 
     def fsck(self, progress: Progress | None = None) -> Report:
         """Read everything again and name what is wrong."""
@@ -45,4 +62,6 @@ def inspect(config: Config) -> Inspection:
     require_readable(engine)
     store = SqlLedgerStore(engine)
     ledger = Ledger(store, SystemClock(), lambda _log_id: None)
-    return Inspection(store, ledger, config.state.path / "ledger")
+    files = LedgerFiles(config.state.path / "ledger")
+    receipts = Receipts(store, files, store)
+    return Inspection(store, ledger, receipts, SqlKeyStore(engine), files.hot)

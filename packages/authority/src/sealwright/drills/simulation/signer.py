@@ -5,6 +5,7 @@ No process, no isolation: a simulation only.
 
 from __future__ import annotations
 
+import binascii
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -61,6 +62,7 @@ class LocalSigner:
     def __init__(
         self, policy: Mapping[str, Any], clock: Callable[[], float], copies: dict[str, StolenKey]
     ) -> None:
+        self.leaves: dict[int, bytes] = {}
         self.signer = Signer(parse_policy(json.dumps(policy).encode()), CopyingCustody(copies), clock)
         self.alive = True
 
@@ -84,9 +86,14 @@ class LocalSigner:
             answer: dict[str, Any] = json.loads(operation(**json.loads(json.dumps(members))))
         except SignerRefused as error:
             raise Refused(str(error.code), "the signer refused", error.message) from error
-        self.signer.journal.batch()
+        for batch in (answer.get("batch"), json.loads(self.signer.journal.batch())):
+            self._store(batch or {"first": 0, "leaves": []})
         self.signer.journal.acknowledge(self.signer.journal.size)
         return answer
+
+    def _store(self, batch: dict[str, Any]) -> None:
+        leaves = map(binascii.a2b_base64, batch["leaves"])
+        self.leaves.update(enumerate(leaves, batch["first"]))
 
     async def make_key(
         self, realm: str, algorithm: str, use_from: int, use_until: int, verify_until: int

@@ -170,6 +170,7 @@ class World:
         self.root = open_root_of_trust(directory / "trust", START)
         self.copies: dict[str, StolenKey] = {}
         self.signer: LocalSigner | None = None
+        self.ledgers: dict[str, dict[int, bytes]] = {}
         self.service = self._new_service()
         root = directory / "trust" / "root.json"
         tempers = {"prompt": 0.0, "slow": 28.0}
@@ -178,9 +179,14 @@ class World:
         self._last_published: set[str] = set()
 
     def _new_service(self) -> KeyService:
-        service = KeyService(key_policies(self.config), self.store, self.admissions, self.clock)
+        service = KeyService(key_policies(self.config), self.store, self.admissions, self.clock, self._leaf)
         service.on_manifest(self._publish)
         return service
+
+    def _leaf(self, log_id: str, index: int) -> bytes | None:
+        """A leaf of any incarnation so far: a ledger outlives its signers."""
+        leaves = self.ledgers.get(log_id)
+        return leaves.get(index) if leaves is not None else None
 
     def _publish(self, manifest: Manifest) -> None:
         document = {"root_version": 1, "admission": manifest.admission, "manifest": manifest.jws}
@@ -197,6 +203,7 @@ class World:
         newest = self.store.latest_manifest()
         policy = signer_policy(self.config, [self.root.admission.jwk], newest.version if newest else 0)
         self.signer = LocalSigner(policy, self.clock.now, self.copies)
+        self.ledgers[self.signer.log_id] = self.signer.leaves
         self.admissions.add(self._admission(self.signer))
         await self.service.attach(self.signer, self.signer.keys)
 

@@ -1,0 +1,201 @@
+"""`sealwright ledger prove` and `verify`: a receipt to hand to an auditor, and what the auditor does with it.
+
+`prove` reads the state directory, or asks a running authority. `verify` opens no network connection and
+trusts the pinned root only: the log list is input like any other. Neither changes anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import urllib.parse
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sealwright.cli.options import AsJson, ConfigFile, StateDirectory, configured
+from sealwright.cli.output import moment, write_json
+from sealwright.cli.tokens import claimed_place, part_members
+from sealwright.clock import SystemClock
+from sealwright.errors import Misconfigured, Refused, Unavailable
+from sealwright.ledger.files import LOG_LIST
+from sealwright.ledger.model import Place
+from sealwright.wiring.inspect import Inspection, inspect
+from sealwright_validate import errors as validator
+from sealwright_validate.encoding import decode_json_object
+from sealwright_validate.fetch import Origin
+from sealwright_validate.log_list import LogList, open_log_list
+from sealwright_validate.note import Checkpoint
+from sealwright_validate.receipt import event_members, read_event_receipt, require_event, require_receipt
+from sealwright_validate.root import pinned_root
+
+_KINDS = {2: "key event", 3: "statement"}
+_OK = 200
+
+Jti = Annotated[str | None, typer.Option("--jti", help="The token with this jti.")]
+Digest = Annotated[str | None, typer.Option("--digest", help="The token with this digest (hex).")]
+Kid = Annotated[str | None, typer.Option("--kid", help="The announcement of this key.")]
+Leaf = Annotated[str | None, typer.Option("--leaf", help="Any leaf: LOG_ID/INDEX.")]
+Url = Annotated[str | None, typer.Option("--url", help="Ask this authority, not the state.")]
+Token = Annotated[
+    str | None, typer.Argument(metavar="[TOKEN]", help="A token, or - for stdin.", show_default=False)
+]
+
+
+def prove(
+    unverified: Token = None,
+    *,
+    jti: Jti = None,
+    digest: Digest = None,
+    kid: Kid = None,
+    leaf: Leaf = None,
+    url: Url = None,
+    config: ConfigFile = None,
+    state: StateDirectory = None,
+) -> None:
+    """Write the receipt of a token, or of any other leaf, to standard output (a .tlog-proof file)."""
+    if unverified is not None:
+        jti = claimed_place(_token(unverified))[0]
+    place = None if leaf is None else _place(leaf)
+    asked = {"jti": jti, "digest": digest, "kid": kid, "place": place}
+    given = {name: value for name, value in asked.items() if value is not None}
+    if len(given) != 1:
+        raise Misconfigured("ask_once", "name one thing: TOKEN, --jti, --digest, --kid or --leaf")
+    receipt = _fetched(url, given) if url else _made(inspect(configured(config, state)), given)
+    sys.stdout.write(receipt)
+
+
+def _token(unverified: str) -> str:
+    return sys.stdin.read().strip() if unverified == "-" else unverified
+
+
+def _place(text: str) -> Place:
+    log_id, _, index = text.partition("/")
+    if not index.isascii() or not index.isdecimal():
+        raise Misconfigured("bad_leaf", "a leaf is named as LOG_ID/INDEX; see `sealwright ledger show`")
+    return Place(log_id, int(index))
+
+
+def _made(opened: Inspection, given: Mapping[str, Any]) -> str:
+    match given:
+        case {"jti": jti}:
+            return opened.receipts.of_jti(jti)
+        case {"digest": digest}:
+            return opened.receipts.of_digest(digest)
+        case {"kid": kid}:
+            return opened.receipts.at(opened.announced(kid))
+    return opened.receipts.at(given["place"])
+
+
+def _fetched(url: str, given: Mapping[str, Any]) -> str:
+    place = given.get("place")
+    query = given if place is None else {"log": place.log_id, "index": place.index}
+    try:
+        with closing(Origin(url)) as origin:
+            answer = origin.get(f"/ledger/proof?{urllib.parse.urlencode(query)}")
+    except (validator.Unavailable, validator.Misconfigured) as error:
+        raise Unavailable("no_answer", f"{url} does not answer: {error}") from error
+    if answer.status != _OK:
+        said = answer.body[:200].decode("utf-8", "replace")
+        raise Unavailable("no_receipt", f"{url} gives no receipt ({answer.status}): {said}")
+    return answer.body.decode("utf-8", "replace")
+
+
+RootFile = Annotated[Path | None, typer.Option("--root", help="The pinned root; the state's without it.")]
+ListFile = Annotated[
+    Path | None, typer.Option("--log-list", help="A log list, however old; the state's without it.")
+]
+ForToken = Annotated[str | None, typer.Option("--token", help="The token that it is of, or - for stdin.")]
+
+
+def verify(
+    receipt: Annotated[Path, typer.Argument(metavar="RECEIPT", help="A .tlog-proof file.")],
+    *,
+    token: ForToken = None,
+    root: RootFile = None,
+    log_list: ListFile = None,
+    config: ConfigFile = None,
+    state: StateDirectory = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check a receipt without a network, with nothing but the pinned root. Exit status 1 when it proves
+    nothing.
+    """
+    if root is None or log_list is None:
+        directory = configured(config, state).state.path
+        root, log_list = root or directory / "trust/root.json", log_list or directory / "ledger" / LOG_LIST
+    unverified_token = None if token is None else _token(token)
+    try:
+        logs = _logs(_read(root), _read(log_list))
+        proven = _proven(_read(receipt).decode("utf-8", "replace"), unverified_token, logs)
+    except validator.Refused as error:
+        if as_json:
+            write_json({"proven": False, "reason": error.reason.value, "detail": error.detail})
+        else:
+            sys.stdout.write(f"not proven: {error.detail or error.reason} ({error.reason})\n")
+        raise typer.Exit(1) from None
+    if as_json:
+        write_json({"proven": True, **proven, "log_list": {"version": logs.version, "at": logs.issued_at}})
+    else:
+        sys.stdout.write(
+            f"proven: leaf {proven['index']} ({proven['what']}) of {proven['origin']}, "
+            f"under a head of {proven['size']} leaves\n"
+            f"  the log's key is from log list {logs.version} of {moment(logs.issued_at)}, "
+            "under the pinned root\n"
+        )
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise Misconfigured("unreadable_file", f"cannot read {file}: {error.strerror}") from error
+
+
+def _logs(root: bytes, unverified: bytes) -> LogList:
+    """The list, fresh or not: a log's key is what it was. A root that has expired still refuses it."""
+    trusted, now = pinned_root(root), SystemClock().now()
+    try:
+        return open_log_list(trusted, unverified, now=now)
+    except validator.Refused as error:
+        if error.reason is not validator.Reason.LOG_LIST_STALE:
+            raise
+        return open_log_list(trusted, unverified, now=_made_at(unverified))
+
+
+def _made_at(unverified: bytes) -> float:
+    """When a list says that it was made: at that time it must hold, if it ever did."""
+    served = decode_json_object(unverified)
+    issued = decode_json_object(str(served["log_list"]).encode()).get("issued_at")
+    return float(issued) if isinstance(issued, int) else 0.0
+
+
+def _proven(unverified: str, unverified_token: str | None, logs: LogList) -> dict[str, Any]:
+    if unverified_token is not None:
+        return _token_proven(unverified, unverified_token, logs)
+    receipt = read_event_receipt(unverified)
+    if len(receipt.leaf) == hashlib.sha256().digest_size:
+        raise Refused("token_needed", "this is the receipt of a token: name the token with --token")
+    origin = receipt.unverified_checkpoint.partition("\n")[0]
+    key = next((log.key for log in logs.logs.values() if log.key.origin == origin), None)
+    if key is None:
+        raise validator.Refused(validator.Reason.RECEIPT_INVALID, "the log list names no such log")
+    head, kind = require_event(receipt, key), receipt.leaf[1]
+    members = event_members(receipt.leaf, kind)
+    return _facts(receipt.index, head) | {"what": _KINDS.get(kind, "?"), "leaf": members}
+
+
+def _token_proven(unverified: str, unverified_token: str, logs: LogList) -> dict[str, Any]:
+    jti, kid, digest = claimed_place(unverified_token)
+    claims = part_members(unverified_token.split(".")[1])
+    if not all(type(claims.get(name)) is int for name in ("iat", "exp")):
+        raise Refused("no_token", "this is no token of ours: iat and exp are integers")
+    head = require_receipt(unverified, claims, bytes.fromhex(digest), kid, logs.keys)
+    return _facts(int(jti.split(".")[1]), head) | {"what": "this token", "jti": jti, "digest": digest}
+
+
+def _facts(index: int, head: Checkpoint) -> dict[str, Any]:
+    return {"index": index, "origin": head.origin, "size": head.size, "root": head.root.hex()}
