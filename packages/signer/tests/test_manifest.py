@@ -93,7 +93,7 @@ def revocation(kid: str, now: float, before: int | None) -> dict[str, Any]:
 
 
 def tombstone(kid: str, now: float) -> dict[str, Any]:
-    return {"kid": kid, "at": int(now), "reason": "revoked"}
+    return {"kid": kid, "at": int(now), "reason": "revoked", "jwk": None}
 
 
 @pytest.fixture
@@ -234,6 +234,14 @@ ATTACKS: dict[str, tuple[str, Callable[[Scene], str]]] = {
         "bad_request",
         lambda s: s.refused(revocations=[revocation(s.kid, 2e9, None) | {"issued_before": True}]),
     ),
+    "tombstone_with_another_key": (
+        "bad_request",
+        lambda s: s.refused(tombstones=[tombstone(s.other.kid[:-1] + "x", 2e9) | {"jwk": s.other.jwk}]),
+    ),
+    "tombstone_with_no_key_at_all": (
+        "bad_request",
+        lambda s: s.refused(tombstones=[tombstone("x", 2e9) | {"jwk": []}]),
+    ),
     "tombstone_with_more": ("bad_request", lambda s: s.refused(tombstones=[tombstone("x", 2e9) | {"y": 1}])),
     "strict_realm_unknown": ("unknown_realm", lambda s: s.refused(strict_realms=["government"])),
     "version_repeated": ("version_not_newer", lambda s: (s.signed(), s.refused(version=s.version))[1]),
@@ -297,6 +305,13 @@ def test_a_tombstoned_key_never_comes_back(scene: Scene) -> None:
     scene.signed(keys=[], tombstones=[stone])
     assert scene.refused(keys=[foreign]) == "status_not_allowed"
     assert scene.refused(keys=[foreign], tombstones=[stone]) == "status_not_allowed"
+
+
+def test_a_tombstone_carries_its_key_or_none(scene: Scene) -> None:
+    now, jwk = int(scene.rig.now[0]), scene.other.jwk
+    with_key = tombstone(scene.other.kid, now) | {"jwk": jwk}
+    (bare, full) = scene.signed(keys=[], tombstones=[tombstone("x", now), with_key])["tombstones"]
+    assert (bare, full) == ({"kid": "x", "at": now, "reason": "revoked"}, with_key)
 
 
 def test_a_revocation_never_vanishes_and_is_never_weakened(scene: Scene) -> None:

@@ -1,12 +1,13 @@
 """Root, admission and manifest: what moves the trust forward, and what is refused and leaves it as it was."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sealwright_validate import Misconfigured, Reason, Refused, Trust
+from sealwright_validate import Expect, Misconfigured, Reason, Refused, Trust, Validator
 from sealwright_validate.clock import FixedClock
 from sealwright_validate.conformance.authority import (
     DAY,
@@ -20,6 +21,7 @@ from sealwright_validate.encoding import decode_base64url
 from sealwright_validate.trust_state import TrustState
 
 World = Any
+MAIL = "https://mail.example"
 Members = dict[str, Any]
 
 
@@ -91,6 +93,58 @@ def test_a_buried_key_cannot_come_back_even_when_its_tombstone_is_left_out(world
     world.authority.keys.append(world.key)
     world.authority.version += 1
     assert refused(world, world.authority.served()) is Reason.MANIFEST_INCONSISTENT
+
+
+@pytest.mark.parametrize("algorithm", ["ES256", "EdDSA", "RS256", "ML-DSA-44"])
+def test_a_validator_that_never_saw_a_buried_key_alive_tells_a_misuse_of_it_from_a_claim(
+    new_world: Callable[..., World], algorithm: str
+) -> None:
+    world = new_world(algorithm=algorithm)
+    genuine = world.authority.token(world.key)
+    world.authority.make_key()
+    world.authority.revoke(world.key)
+    served = world.authority.publish()
+    late = Trust.fed(root=world.authority.roots[0], clock=world.clock)
+    late.feed(served)
+    head, _, signature = genuine.rpartition(".")
+    other = "A" if signature[10] != "A" else "B"
+    for token, reason in (
+        (genuine, Reason.KEY_REVOKED),
+        (f"{head}.{signature[:10]}{other}{signature[11:]}", Reason.SIGNATURE_INVALID),
+    ):
+        with pytest.raises(Refused) as caught:
+            Validator(trust=late).validate(token, Expect(audience=MAIL, realm="enterprise"))
+        assert caught.value.reason is reason
+    assert late.held is not None
+    assert world.key.kid not in late.held.snapshot.keys
+
+
+def test_without_the_public_half_a_buried_key_is_refused_by_its_name(world: World) -> None:
+    genuine = world.authority.token(world.key)
+    world.authority.retire(world.key)
+    del world.authority.tombstones[0]["jwk"]
+    late = Trust.fed(root=world.authority.roots[0], clock=world.clock)
+    late.feed(world.authority.publish())
+    with pytest.raises(Refused, match="not known here"):
+        Validator(trust=late).validate(genuine, Expect(audience=MAIL, realm="enterprise"))
+
+
+@pytest.mark.parametrize(
+    ("jwk", "reason"),
+    [
+        ("another", Reason.MANIFEST_INCONSISTENT),
+        ({"kty": "oct", "k": "AAAA"}, Reason.MANIFEST_MALFORMED),
+        (None, Reason.MANIFEST_MALFORMED),
+        ([], Reason.MANIFEST_MALFORMED),
+    ],
+)
+def test_a_tombstone_carries_the_key_that_it_names_or_the_manifest_is_refused(
+    world: World, jwk: Any, reason: Reason
+) -> None:
+    world.authority.retire(world.key)
+    world.authority.tombstones[0]["jwk"] = dict(make_key("ES256").jwk) if jwk == "another" else jwk
+    world.authority.version += 1
+    assert refused(world, world.authority.served()) is reason
 
 
 def test_a_revocation_cannot_be_withdrawn(world: World) -> None:

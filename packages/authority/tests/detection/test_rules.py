@@ -194,10 +194,52 @@ def test_a_token_from_before_a_bounded_revocation_is_spared() -> None:
     assert codes(judge(seen(iat=int(NOW) - 55), GENUINE, revoked)) == [Code.KEY_REVOKED]
 
 
-@pytest.mark.parametrize("status", list(KeyStatus))
+@pytest.mark.parametrize("status", [KeyStatus.STAGED, KeyStatus.ACTIVE, KeyStatus.VERIFY_ONLY])
 def test_a_genuine_token_that_was_refused_is_nobodys_alarm(status: KeyStatus) -> None:
-    ended = key(status=status, revoked_at=NOW - 900, retired_at=NOW - 900)
-    assert judge(seen(verdict="expired"), GENUINE, ended) == Judgement()
+    assert judge(seen(verdict="token_expired"), GENUINE, key(status=status)) == Judgement()
+
+
+REVOKED = key(status=KeyStatus.REVOKED, revoked_at=NOW - 900)
+RETIRED = key(status=KeyStatus.RETIRED, retired_at=NOW - 900)
+
+
+@pytest.mark.parametrize(
+    ("ended", "code", "severity"),
+    [
+        (REVOKED, Code.REVOKED_KEY_PRESENTED, Severity.MEDIUM),
+        (RETIRED, Code.RETIRED_KEY_PRESENTED, Severity.LOW),
+    ],
+)
+def test_a_genuine_token_refused_after_its_keys_end_is_one_alarm_for_each_key_and_reporter(
+    ended: KeyFacts, code: Code, severity: Severity
+) -> None:
+    (finding,) = judge(seen(verdict="key_revoked"), GENUINE, ended).findings
+    assert (finding.code, finding.severity) == (code, severity)
+    other_place, other_digest = Place(LOG, 6), "e" * 64
+    sight = LedgerSight(NOW, {LOG: 8}, {other_place: LeafFacts(1, other_digest, KID)})
+    another = seen(verdict="key_revoked", digest=other_digest, jti=f"{LOG}.6.abcdefghijkl")
+    (again,) = judge(another, sight, ended).findings
+    assert alarm_of(seen(), finding, NOW).id == alarm_of(another, again, NOW + 5).id
+    elsewhere = Seen("files", "i-2", NOW, another.observation)
+    (apart,) = judge(elsewhere, sight, ended).findings
+    assert alarm_of(elsewhere, apart, NOW).id != alarm_of(seen(), finding, NOW).id
+
+
+def test_nobody_without_a_signature_of_ours_can_say_that_a_revoked_key_is_still_used() -> None:
+    assert judge(seen(verdict="key_revoked", signature="unverified"), GENUINE, REVOKED) == Judgement()
+
+
+def test_a_forgery_under_a_revoked_key_stays_critical() -> None:
+    judgement = judge(seen(verdict="key_revoked"), NOTHING, REVOKED)
+    assert codes(judgement) == [Code.NEVER_ISSUED, Code.KEY_REVOKED]
+    assert {finding.severity for finding in judgement.findings} == {Severity.CRITICAL}
+
+
+def test_a_refusal_while_a_revocation_spreads_or_of_a_spared_token_is_nobodys_alarm() -> None:
+    just = key(status=KeyStatus.REVOKED, revoked_at=NOW - REVOCATION_GRACE)
+    assert judge(seen(verdict="key_revoked"), GENUINE, just) == Judgement()
+    bounded = key(status=KeyStatus.REVOKED, revoked_at=NOW - 50, issued_before=NOW - 55)
+    assert judge(seen(verdict="token_expired", iat=int(NOW) - 56), GENUINE, bounded) == Judgement()
 
 
 def test_a_refused_forgery_with_a_valid_signature_is_an_alarm_all_the_same() -> None:
@@ -206,7 +248,7 @@ def test_a_refused_forgery_with_a_valid_signature_is_an_alarm_all_the_same() -> 
 
 
 def test_a_refusal_with_an_unverified_signature_is_never_an_alarm() -> None:
-    assert judge(seen(verdict="bad_signature", signature="unverified"), NOTHING, None) == Judgement()
+    assert judge(seen(verdict="signature_invalid", signature="unverified"), NOTHING, None) == Judgement()
 
 
 def test_an_acceptance_with_an_unverified_signature_is_judged() -> None:

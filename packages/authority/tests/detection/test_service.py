@@ -7,6 +7,7 @@ from io import StringIO
 from itertools import count
 from typing import Any
 
+import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -152,6 +153,19 @@ def test_a_forged_token_raises_one_alarm_however_often_it_is_seen(world: World) 
     assert world.metric("sealwright_alarm_seconds_count") == 1
 
 
+def test_a_slow_client_of_a_revoked_key_is_one_alarm_and_no_flood(world: World) -> None:
+    now = world.clock.now()
+    world.keys.keys[KID] = msgspec.structs.replace(world.key, status=KeyStatus.REVOKED, revoked_at=now - 100)
+    judging = world.judging()
+    for _ in range(3):
+        slow = [world.token(index, verdict="key_revoked") for index in range(10)]
+        kept = judging.keep([("mail", report(*slow)), ("web", report(world.token(1, verdict="key_revoked")))])
+        judging.judge(kept.batch, kept.new)
+    assert world.codes() == [Code.REVOKED_KEY_PRESENTED] * 2
+    raised = [stored.alarm for stored in world.alarms.page(0, 10)]
+    assert {(one.kid, one.reporter) for one in raised} == {(KID, "mail"), (KID, "web")}
+
+
 def test_genuine_tokens_raise_nothing(world: World) -> None:
     async def act(detector: Detector, feed: AlarmFeed) -> None:
         await detector.observe("mail", report(*[world.token(index) for index in range(10)]))
@@ -176,7 +190,7 @@ def test_the_same_report_twice_is_counted_once(world: World) -> None:
 
 def test_header_attacks_are_counted_by_known_reason_and_raise_nothing(world: World) -> None:
     judging = world.judging()
-    attacks = [("bad_signature", 2), ("a_reason_made_up_by_a_reporter", 3)]
+    attacks = [("signature_invalid", 2), ("a_reason_made_up_by_a_reporter", 3)]
     for reason, times in attacks:
         kept = judging.keep(
             [
@@ -188,7 +202,7 @@ def test_header_attacks_are_counted_by_known_reason_and_raise_nothing(world: Wor
         )
         judging.judge(kept.batch, kept.new)
     assert world.codes() == []
-    assert world.metric("sealwright_header_attacks_total", reason="bad_signature") == 2
+    assert world.metric("sealwright_header_attacks_total", reason="signature_invalid") == 2
     assert world.metric("sealwright_header_attacks_total", reason="other") == 3
 
 

@@ -23,7 +23,7 @@ _ANNOUNCED = shape(str="kid realm issuer alg incarnation", dict="jwk", list="aud
 _ANNOUNCED |= shape(int="max_lifetime use_from use_until verify_until")
 _LISTED = shape(str="announcement admission status", int="ledger_index")
 _REVOKED = shape(str="kid reason", int="at", any="issued_before")
-_TOMBSTONE = shape(str="kid reason", int="at")
+_TOMBSTONE = shape(str="kid reason", int="at", any="jwk")
 Members = dict[str, Any]
 
 
@@ -44,7 +44,7 @@ class ManifestRules:
         admitted = {text: self._admitted(text, now) for text in texts}
         keys = [self._key(require_members(key, _LISTED, "key"), admitted, now) for key in asked["keys"]]
         revocations = [_revocation(revocation) for revocation in asked["revocations"]]
-        tombstones = [require_members(t, _TOMBSTONE, "tombstone") for t in asked["tombstones"]]
+        tombstones = [_tombstone(tombstone) for tombstone in asked["tombstones"]]
         self._require_consistent(keys, revocations, tombstones)
         strict = require_texts(asked["strict_realms"], "strict_realms")
         require(self._policy.realms.keys() >= set(strict), Code.unknown_realm, "a strict realm is not known")
@@ -128,6 +128,16 @@ def _revocation(unverified: object) -> Members:
     dated = before is None or (type(before) is int and 0 < before <= revocation["at"])
     require(dated, Code.bad_request, "issued_before is null or a time up to at")
     return revocation
+
+
+def _tombstone(unverified: object) -> Members:
+    tombstone = require_members(unverified, _TOMBSTONE, "tombstone")
+    jwk = tombstone.pop("jwk")
+    if jwk is None:
+        return tombstone
+    own = type(jwk) is dict and jws.thumbprint(jwk) == tombstone["kid"]
+    require(own, Code.bad_request, "the jwk of a tombstone is null, or the key that its kid names")
+    return {**tombstone, "jwk": jwk}
 
 
 def _distinct(name: str, entries: list[Members]) -> set[str]:

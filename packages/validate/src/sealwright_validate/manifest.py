@@ -19,7 +19,7 @@ from math import inf
 from types import MappingProxyType
 from typing import Any, Final
 
-from sealwright_validate.algorithms import verifier_for
+from sealwright_validate.algorithms import Algorithm, PublicKey, verifier_for
 from sealwright_validate.documents import (
     DocumentKey,
     document_key,
@@ -151,7 +151,7 @@ def _snapshot(members: Members, previous: KeySnapshot | None, fingerprint: str) 
     seen = {**(previous.tombstones if previous else {}), **buried}
     if not seen.keys().isdisjoint(keys):
         raise Refused(Reason.MANIFEST_INCONSISTENT, "a buried key comes back")
-    remembered = {**(previous.remembered if previous else {}), **known}
+    remembered = {**_buried_keys(members), **(previous.remembered if previous else {}), **known}
     gone = [(kid, key) for kid, key in remembered.items() if kid in seen]
     return KeySnapshot(
         profile=Profile.SEALWRIGHT,
@@ -175,10 +175,7 @@ def _key(
     known: Mapping[str, TrustedKey],
     revoked: Mapping[str, float],
 ) -> TrustedKey:
-    try:
-        public, algorithm = public_key(entry.get("jwk"))
-    except Refused as refusal:
-        raise Refused(Reason.MANIFEST_MALFORMED, refusal.detail) from None
+    public, algorithm = _published_key(entry)
     kid = thumbprint(entry["jwk"])
     if text(entry, "kid") != kid or entry["jwk"].get("kid", kid) != kid:
         raise Refused(Reason.MANIFEST_INCONSISTENT, "a key id is not the thumbprint of its key")
@@ -263,6 +260,43 @@ def _revocations(members: Members) -> dict[str, float]:
         kid = text(entry, "kid")
         revoked[kid] = min(revoked.get(kid, inf), limit)
     return revoked
+
+
+def _buried_keys(members: Members) -> dict[str, TrustedKey]:
+    """The public halves that tombstones carry. They are for nothing but telling a misuse from a mere claim.
+
+    Their scope is empty, so that even without the tombstone no token would pass under them.
+    """
+    keys: dict[str, TrustedKey] = {}
+    for entry in objects(members, "tombstones"):
+        if "jwk" not in entry:
+            continue
+        public, algorithm = _published_key(entry)
+        kid = thumbprint(entry["jwk"])
+        if text(entry, "kid") != kid:
+            raise Refused(Reason.MANIFEST_INCONSISTENT, "a tombstone carries another key than it names")
+        keys[kid] = TrustedKey(
+            kid=kid,
+            thumbprint=kid,
+            algorithm=algorithm,
+            verify=verifier_for(public, algorithm),
+            realm="",
+            issuer="",
+            audiences=frozenset(),
+            token_types=frozenset(),
+            max_lifetime=0,
+            use_from=inf,
+            use_until=-inf,
+            verify_until=-inf,
+        )
+    return keys
+
+
+def _published_key(entry: Members) -> tuple[PublicKey, Algorithm]:
+    try:
+        return public_key(entry.get("jwk"))
+    except Refused as refusal:
+        raise Refused(Reason.MANIFEST_MALFORMED, refusal.detail) from None
 
 
 def _tombstones(members: Members, revoked: Mapping[str, float]) -> dict[str, Reason]:

@@ -9,30 +9,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from sealwright.detection.model import ACCEPTED, Alarm, Observation
 from sealwright.detection.rules import is_judged
+from sealwright_validate import Reason
 
-KNOWN_REASONS = frozenset(
-    {
-        "alg_not_allowed",
-        "ambiguous",
-        "audience_mismatch",
-        "bad_signature",
-        "crit_not_understood",
-        "duplicate_member",
-        "expired",
-        "header_not_allowed",
-        "issuer_mismatch",
-        "key_of_other_realm",
-        "key_outside_window",
-        "key_retired",
-        "key_revoked",
-        "malformed",
-        "not_yet_valid",
-        "too_large",
-        "type_mismatch",
-        "unknown_key",
-    }
-)
-"""Reasons that get a series of their own; every other one is counted as `other`."""
+KNOWN_REASONS = frozenset(reason.value for reason in Reason)
+"""Reasons of the standard validator get a series of their own; every other one is counted as `other`."""
 
 ALARM_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 30.0)
 

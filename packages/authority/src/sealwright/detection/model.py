@@ -170,6 +170,8 @@ class Code(StrEnum):
     KEY_RETIRED = "key_retired"
     KEY_REVOKED = "key_revoked"
     LIFETIME_BEYOND_POLICY = "lifetime_beyond_policy"
+    REVOKED_KEY_PRESENTED = "revoked_key_presented"
+    RETIRED_KEY_PRESENTED = "retired_key_presented"
     DETECTION_STALLED = "detection_stalled"
 
 
@@ -192,6 +194,8 @@ class Finding(msgspec.Struct, frozen=True):
     code: Code
     severity: Severity
     facts: Facts
+    subject: str
+    """What the alarm is about: equal code and subject are one alarm."""
 
 
 class Judgement(msgspec.Struct, frozen=True):

@@ -3,7 +3,9 @@ in.
 
 - Only observations whose signature was valid, or that a validator accepted, are judged: anyone can send
   rubbish with an unverified signature, and alarms that an attacker can make at will would hide the real one.
-- A token whose place holds its own leaf is genuine; a genuine token that was refused is nobody's alarm.
+- A token whose place holds its own leaf is genuine. A genuine token that was refused is nobody's alarm, but
+  for one: its key was revoked or retired before. Then someone still presents what was withdrawn; that is one
+  alarm for each key and reporter, however many tokens and however often.
 - "Not issued" is said only of what was received before the sight's `complete_until`. The token's own `iat` is
   the attacker's to choose and never postpones that.
 - A key's realm, window and lifetime are compared with the token's own claims; its end with the time of use.
@@ -64,8 +66,10 @@ def judge(seen: Seen, sight: LedgerSight, key: KeyFacts | None) -> Judgement:
     ledger = _ledger_finding(observation, sight)
     held = ledger is not None and ledger[0] is Code.NEVER_ISSUED and sight.complete_until < seen.received_at
     accepted = observation.verdict == ACCEPTED
-    if not accepted and (ledger is None or held):
+    if not accepted and held:
         return Judgement(held=held)
+    if not accepted and ledger is None:
+        return Judgement(_presented(seen, key))
     found = _key_findings(observation, key, seen.received_at)
     if ledger is not None and not held:
         found = [ledger, *found]
@@ -73,14 +77,15 @@ def judge(seen: Seen, sight: LedgerSight, key: KeyFacts | None) -> Judgement:
     # key.
     severity = Severity.HIGH if ledger is None or held else Severity.CRITICAL
     facts = _facts_of(observation)
-    return Judgement(tuple(Finding(code, severity, {**facts, **why}) for code, why in found), held)
+    digest = observation.digest
+    return Judgement(tuple(Finding(code, severity, {**facts, **why}, digest) for code, why in found), held)
 
 
 def alarm_of(seen: Seen, finding: Finding, now: float) -> Alarm:
-    """The alarm of a finding; the same finding on the same token always has the same id."""
+    """The alarm of a finding; the same finding on the same subject always has the same id."""
     observation = seen.observation
     return Alarm(
-        id=alarm_id(finding.code, observation.digest),
+        id=alarm_id(finding.code, finding.subject),
         code=finding.code.value,
         severity=finding.severity,
         raised_at=now,
@@ -177,6 +182,22 @@ def _ended(observation: Observation, key: KeyFacts, received_at: float) -> tuple
     ):
         return Code.KEY_RETIRED, {"retired_at": key.retired_at}
     return None
+
+
+_PRESENTED = {
+    Code.KEY_REVOKED: (Code.REVOKED_KEY_PRESENTED, Severity.MEDIUM),
+    Code.KEY_RETIRED: (Code.RETIRED_KEY_PRESENTED, Severity.LOW),
+}
+
+
+def _presented(seen: Seen, key: KeyFacts | None) -> tuple[Finding, ...]:
+    """What is said of a genuine token that was refused, with its signature verified, after its key's end."""
+    ended = _ended(seen.observation, key, seen.received_at) if key is not None else None
+    if ended is None:
+        return ()
+    code, severity = _PRESENTED[ended[0]]
+    subject = f"{seen.observation.kid}/{seen.reporter}"
+    return (Finding(code, severity, {**_facts_of(seen.observation), **ended[1]}, subject),)
 
 
 def _facts_of(observation: Observation) -> Facts:

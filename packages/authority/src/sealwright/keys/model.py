@@ -77,11 +77,12 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Tombstone:
-    """A key that must never come back."""
+    """A key that must never come back, with its public half."""
 
     kid: str
     at: int
     reason: str
+    jwk: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

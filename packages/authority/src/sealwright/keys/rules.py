@@ -15,9 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sealwright.errors import Misconfigured, Refused
-from sealwright.keys.model import Key, KeyPolicy, KeyState
+from sealwright.keys.model import Key, KeyPolicy, KeyState, Tombstone
 
 _ORDER = {
     KeyState.STAGED: 0,
@@ -33,6 +34,11 @@ HANDOVER = 30
 EARLY = 2
 """Seconds before `verify_until` at which a key leaves the manifest: the signer, which reads the clock a
 moment later, must never be asked to list a key that is over. The skew in `verify_until` covers it."""
+
+BURIED_KEY_TOLD = 86_400
+"""Seconds for which the tombstone of a retired key carries its public half; a revoked one's always does.
+
+By it a validator that starts later tells a misuse of the key from a mere claim. After that size matters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,3 +165,9 @@ def next_change(keys: Collection[Key], policy: KeyPolicy) -> int | None:
         elif key.state is KeyState.VERIFY_ONLY:
             moments.append(key.verify_until - EARLY)
     return min(moments, default=None)
+
+
+def listed_tombstone(stone: Tombstone, now: int) -> dict[str, Any]:
+    """A tombstone as the signer is asked to list it; `jwk` is null where the public half is not told."""
+    told = stone.reason == KeyState.REVOKED or now < stone.at + BURIED_KEY_TOLD
+    return {"kid": stone.kid, "at": stone.at, "reason": stone.reason, "jwk": stone.jwk if told else None}

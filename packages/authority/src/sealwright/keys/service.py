@@ -396,10 +396,7 @@ class KeyService:
                 for key in self._keys()
                 if key.state is KeyState.REVOKED
             ],
-            "tombstones": [
-                {"kid": stone.kid, "at": stone.at, "reason": stone.reason}
-                for stone in self._store.tombstones(since)
-            ],
+            "tombstones": [rules.listed_tombstone(stone, now) for stone in self._store.tombstones(since)],
             "admissions": sorted(i.admission for i in incarnations.values()),
             "strict_realms": self._strict_realms,
         }

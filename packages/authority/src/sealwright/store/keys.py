@@ -158,12 +158,15 @@ class SqlKeyStore:
         """Keys retired, or revoked without a bound, since then (seconds since 1970)."""
         revoked = (keys.c.state == KeyState.REVOKED) & keys.c.issued_before.is_(None)
         query = (
-            select(keys.c.kid, keys.c.changed_at, keys.c.state)
+            select(keys.c.kid, keys.c.changed_at, keys.c.state, keys.c.jwk)
             .where(or_(keys.c.state == KeyState.RETIRED, revoked), keys.c.changed_at >= since)
             .order_by(keys.c.changed_at, keys.c.kid)
         )
         with self._reader.connect() as connection:
-            return [Tombstone(*row) for row in connection.execute(query)]
+            return [
+                Tombstone(kid, at, state, json.loads(jwk))
+                for kid, at, state, jwk in connection.execute(query)
+            ]
 
     def latest_manifest(self) -> Manifest | None:
         """The newest manifest that was stored."""

@@ -158,7 +158,7 @@ class ThrowawayAuthority:
     def retire(self, issued: Issued) -> None:
         """Bury a key."""
         self.keys.remove(issued)
-        self.tombstones.append({"kid": issued.kid, "at": self.now, "reason": "retired"})
+        self.tombstones.append(_tombstone(issued, self.now, "retired"))
 
     def revoke(self, issued: Issued, issued_before: int | None = None) -> None:
         """Revoke a key outright, or for tokens issued from a moment on."""
@@ -167,7 +167,7 @@ class ThrowawayAuthority:
         )
         if issued_before is None:
             self.keys.remove(issued)
-            self.tombstones.append({"kid": issued.kid, "at": self.now, "reason": "revoked"})
+            self.tombstones.append(_tombstone(issued, self.now, "revoked"))
         else:
             issued.entry["status"] = "verify-only"
 
@@ -263,3 +263,7 @@ def document_header(key: SigningKey, kind: str) -> dict[str, str]:
 
 def _bare(key: SigningKey) -> dict[str, str]:
     return {name: key.jwk[name] for name in ("kty", "crv", "x")}
+
+
+def _tombstone(issued: Issued, at: int, reason: str) -> dict[str, Any]:
+    return {"kid": issued.kid, "at": at, "reason": reason, "jwk": dict(issued.key.jwk)}

@@ -198,6 +198,23 @@ FORGERY: Mapping[str, Example] = {
         lambda w: w.observe(w.issue(kid=_revoked(w, "key-lost", 100))),
         lambda w: w.observe(w.issue(kid=_revoked(w, "key-spared", 100, NOW - 55))),
     ),
+    "revoked_key_presented": Example(
+        lambda w: [
+            w.observe(w.issue(kid=kid), verdict="key_revoked")
+            for kid in (_revoked(w, "key-lost-2", 100),)
+            for _ in range(3)
+        ],
+        # by its name only: nobody verified the signature
+        lambda w: w.observe(
+            w.issue(kid=_revoked(w, "key-lost-3", 100)), verdict="key_revoked", signature="unverified"
+        ),
+    ),
+    "retired_key_presented": Example(
+        lambda w: w.observe(w.issue(kid=OLD_KEY, iat=int(NOW - 2 * DAY)), verdict="key_retired"),
+        lambda w: w.observe(
+            w.forge(kid=OLD_KEY, digest=digest_of("retired-2")), verdict="key_retired", signature="unverified"
+        ),
+    ),
     "lifetime_beyond_policy": Example(
         lambda w: w.observe(w.forge(exp=int(NOW - 60) + 3_601, digest=digest_of("long"))),
         lambda w: w.observe(w.issue(exp=int(NOW - 60) + 3_600)),

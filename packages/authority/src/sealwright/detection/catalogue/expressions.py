@@ -15,6 +15,8 @@ Expression = Callable[[Tables, Params], ir.Table]
 NEEDS: Mapping[str, frozenset[str]] = {
     "never_issued": frozenset({"issued"}),
     "dormant_key": frozenset({"issued"}),
+    "revoked_key_presented": frozenset({"issued"}),
+    "retired_key_presented": frozenset({"issued"}),
     "signer_count_mismatch": frozenset({"issued"}),
     "unknown_key": frozenset({"keys"}),
     "issued_without_grant": frozenset({"grants"}),
@@ -37,6 +39,8 @@ EXPRESSIONS: Mapping[str, Expression] = {
         forgery.dormant_key,
         forgery.key_retired,
         forgery.key_revoked,
+        forgery.revoked_key_presented,
+        forgery.retired_key_presented,
         forgery.lifetime_beyond_policy,
         forgery.canary_token,
         forgery.canary_key,

@@ -117,21 +117,54 @@ def lifetime_beyond_policy(t: Tables, p: Params) -> ir.Table:
 
 def key_retired(t: Tables, p: Params) -> ir.Table:
     """Used after the key was retired."""
-    seen = _with_key(t, p)
-    used_at = ibis.least(seen.at, seen.received_at)
-    late = seen.filter((seen.key_status == "retired") & (used_at > seen.retired_at + p.skew))
-    return of_token(late, "used after the key was retired")
+    return of_token(_after_retirement(_with_key(t, p), p), "used after the key was retired")
 
 
 def key_revoked(t: Tables, p: Params) -> ir.Table:
     """Used after the key was revoked, and not spared by `issued_before`."""
-    seen = _with_key(t, p)
+    return of_token(_after_revocation(_with_key(t, p), p), "used after the key was revoked")
+
+
+def revoked_key_presented(t: Tables, p: Params) -> ir.Table:
+    """A genuine token, refused after its key was revoked: one finding for each key and reporter."""
+    return _of_key(_after_revocation(_genuine_refused(t, p), p), "genuine, refused after the revocation")
+
+
+def retired_key_presented(t: Tables, p: Params) -> ir.Table:
+    """A genuine token, refused after its key was retired: one finding for each key and reporter."""
+    return _of_key(_after_retirement(_genuine_refused(t, p), p), "genuine, refused after the retirement")
+
+
+def _after_retirement(seen: ir.Table, p: Params) -> ir.Table:
+    used_at = ibis.least(seen.at, seen.received_at)
+    return seen.filter((seen.key_status == "retired") & (used_at > seen.retired_at + p.skew))
+
+
+def _after_revocation(seen: ir.Table, p: Params) -> ir.Table:
     used_at = ibis.least(seen.at, seen.received_at)
     spared = seen.issued_before.notnull() & seen.iat.notnull() & (seen.iat < seen.issued_before)
-    late = seen.filter(
+    return seen.filter(
         (seen.key_status == "revoked") & ~spared & (used_at > seen.revoked_at + p.revocation_grace)
     )
-    return of_token(late, "used after the key was revoked")
+
+
+def _genuine_refused(t: Tables, p: Params) -> ir.Table:
+    """New observations, with a verified signature, of tokens that we did issue and that were refused."""
+    seen = judged(new(t.observed, p))
+    refused = seen.filter(seen.verdict != "accepted").semi_join(t.issued, ["digest", "kid"])
+    return refused.inner_join(t.keys.rename(key_status="status", key_realm="realm"), "kid")
+
+
+def _of_key(seen: ir.Table, detail: str) -> ir.Table:
+    firsts = seen.group_by(["kid", "reporter"]).aggregate(first_at=seen.at.min(), sightings=seen.count())
+    return finding(
+        firsts,
+        subject=firsts.kid + "/" + firsts.reporter,
+        kid=firsts.kid,
+        at=firsts.first_at,
+        count=firsts.sightings,
+        detail=detail,
+    )
 
 
 def dormant_key(t: Tables, p: Params) -> ir.Table:
