@@ -18,9 +18,10 @@ from typing import Any
 from sealwright.clock import Clock
 from sealwright.errors import Misconfigured, Refused, Unavailable
 from sealwright.keys import rules
+from sealwright.keys.announced import AnnouncedKeys
 from sealwright.keys.model import Key, KeyPolicy, KeyState, Manifest
 from sealwright.keys.ports import AdmissionPort, KeyStore, SignerPort
-from sealwright.ledger.model import EventLeaf, Place, parse_leaf
+from sealwright.ledger.model import Place
 
 TOMBSTONE_WINDOW = 90 * 86_400
 """Seconds that a manifest repeats a tombstone. Longer than any manifest or validator cache lives."""
@@ -61,8 +62,7 @@ class KeyService:
         self._strict_realms = list(strict_realms)
         self._signers: dict[str, SignerPort] = {}
         self._stated: set[str] = set()
-        self._leaf = announced
-        self._in_ledger: set[str] = set()
+        self._announced = AnnouncedKeys(announced)
         self._active: dict[str, list[Key]] = {}
         self._turn = 0
         self._manifest = store.latest_manifest()
@@ -351,17 +351,6 @@ class KeyService:
                 await signer.statement("admission", digest)
                 self._stated.add(digest)
 
-    def _require_in_ledger(self, key: Key) -> None:
-        """A key that is not in the ledger is not in the manifest. The ledger is asked once for each."""
-        if key.kid in self._in_ledger:
-            return
-        leaf = self._leaf(key.log_id, key.ledger_index)
-        event = parse_leaf(leaf) if leaf is not None else None
-        if not isinstance(event, EventLeaf) or event.members.get("announcement") != key.announcement:
-            text = f"key {key.kid} is not announced at leaf {key.ledger_index} of log {key.log_id}"
-            raise Misconfigured("key_not_announced", f"{text}; run `sealwright ledger fsck`")
-        self._in_ledger.add(key.kid)
-
     def _listing(self) -> tuple[SignerPort, dict[str, Any]] | None:
         """The signer that signs the next manifest and what it lists, or None while there is no signer."""
         incarnations = {entry.log_id: entry for entry in self._admissions.incarnations()}
@@ -374,7 +363,7 @@ class KeyService:
         if missing:
             raise Misconfigured("admission_missing", f"keys of incarnations without an admission: {missing}")
         for key in keys:
-            self._require_in_ledger(key)
+            self._announced.require(key)
         since = now - TOMBSTONE_WINDOW
         return signer, {
             "keys": [
