@@ -167,6 +167,16 @@ def next_change(keys: Collection[Key], policy: KeyPolicy) -> int | None:
     return min(moments, default=None)
 
 
+def listed_revocation(key: Key) -> dict[str, Any]:
+    """A revocation as the signer is asked to list it."""
+    return {
+        "kid": key.kid,
+        "at": key.changed_at,
+        "reason": key.revoked_reason,
+        "issued_before": key.issued_before,
+    }
+
+
 def listed_tombstone(stone: Tombstone, now: int) -> dict[str, Any]:
     """A tombstone as the signer is asked to list it; `jwk` is null where the public half is not told."""
     told = stone.reason == KeyState.REVOKED or now < stone.at + BURIED_KEY_TOLD

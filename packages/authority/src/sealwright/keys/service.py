@@ -376,14 +376,7 @@ class KeyService:
                 for key in sorted(keys, key=lambda key: (key.realm, key.use_from, key.kid))
             ],
             "revocations": [
-                {
-                    "kid": key.kid,
-                    "at": key.changed_at,
-                    "reason": key.revoked_reason,
-                    "issued_before": key.issued_before,
-                }
-                for key in self._keys()
-                if key.state is KeyState.REVOKED
+                rules.listed_revocation(key) for key in self._keys() if key.state is KeyState.REVOKED
             ],
             "tombstones": [rules.listed_tombstone(stone, now) for stone in self._store.tombstones(since)],
             "admissions": sorted(i.admission for i in incarnations.values()),
