@@ -102,6 +102,7 @@ def simulate(
         "failures": outcome.failures,
         "wrongly_accepted": outcome.wrongly_accepted,
         "oldest_trusted_hours": round(outcome.oldest_trusted_hours, 2),
+        "oldest_allowed_hours": round(outcome.oldest_allowed_hours, 2),
         "tokens": outcome.tokens,
         "validations": outcome.validations,
         "attacks": outcome.attacks,

@@ -72,8 +72,8 @@ class KeyStore(Protocol):
         """Move a key to a later state."""
         ...
 
-    def tombstones(self, since: int) -> list[Tombstone]:
-        """Keys retired or revoked since then."""
+    def tombstones(self, retired_since: int, revoked_since: int) -> list[Tombstone]:
+        """Keys retired, or revoked without a bound, since then (seconds since 1970)."""
         ...
 
     def latest_manifest(self) -> Manifest | None:

@@ -8,35 +8,25 @@ list a key that no admitted signer announced: the signer that signs the manifest
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
 import json
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sealwright.clock import Clock
-from sealwright.errors import Misconfigured, Refused, Unavailable
+from sealwright.errors import Refused, Unavailable
 from sealwright.keys import rules
-from sealwright.keys.announced import AnnouncedKeys
 from sealwright.keys.model import Key, KeyPolicy, KeyState, Manifest
 from sealwright.keys.ports import AdmissionPort, KeyStore, SignerPort
+from sealwright.keys.publication import Publication, document_claims
 from sealwright.ledger.model import Place
-
-TOMBSTONE_WINDOW = 90 * 86_400
-"""Seconds that a manifest repeats a tombstone. Longer than any manifest or validator cache lives."""
 
 MAX_REASON = 200
 """Characters, as the signer has it."""
 
 log = logging.getLogger(__name__)
-
-
-def announcement_claims(announcement: str) -> dict[str, Any]:
-    """The payload of a JWS that our own signer just made over its connection; not verified here."""
-    payload = announcement.split(".")[1]
-    claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    return claims
 
 
 class KeyService:
@@ -55,19 +45,13 @@ class KeyService:
         for policy in policies:
             rules.require_sound(policy)
         self._policies = tuple(policies)
-        self._life = policies[0].manifest_life
         self._store = store
-        self._admissions = admissions
         self._clock = clock
-        self._strict_realms = list(strict_realms)
+        life = policies[0].manifest_life
+        self._publication = Publication(store, admissions, clock, announced, life, strict_realms)
         self._signers: dict[str, SignerPort] = {}
-        self._stated: set[str] = set()
-        self._announced = AnnouncedKeys(announced)
         self._active: dict[str, list[Key]] = {}
         self._turn = 0
-        self._manifest = store.latest_manifest()
-        self._listeners: list[Callable[[Manifest], None]] = []
-        self._renew_now = False
         self._known: list[Key] | None = None
         self._lock = asyncio.Lock()
 
@@ -78,13 +62,7 @@ class KeyService:
 
     def on_manifest(self, listener: Callable[[Manifest], None]) -> None:
         """Call `listener` with the manifest in force, if there is one, and with every later one."""
-        self._listeners.append(listener)
-        if self._manifest is not None and self._manifest.expires_at > self._clock.now():
-            try:
-                listener(self._manifest)
-            except Unavailable as error:
-                log.warning("stored manifest not used", extra={"facts": {"detail": str(error)}})
-                self._renew_now = True
+        self._publication.subscribe(listener)
 
     def manifest(self) -> Manifest:
         """The manifest in force.
@@ -92,10 +70,7 @@ class KeyService:
         Raises:
             Unavailable: `no_manifest` before the first one was signed or after the last one expired.
         """
-        manifest = self._manifest
-        if manifest is None or manifest.expires_at <= self._clock.now():
-            raise Unavailable("no_manifest", "no key manifest is in force")
-        return manifest
+        return self._publication.in_force()
 
     def signing_key(self, realm: str) -> tuple[SignerPort, Key]:
         """A signer and its active key for `realm`, turn by turn where several signers have one.
@@ -114,20 +89,27 @@ class KeyService:
         raise Unavailable("no_active_key", "this realm has no key that may sign now")
 
     def _keys(self) -> list[Key]:
-        """Keys that are not retired, read once per tick; every write of ours forgets them."""
+        """Keys that are not retired, read once per tick; what we write since is followed or read again."""
         if self._known is None:
             self._known = self._store.unretired()
         return self._known
 
     def _add(self, key: Key) -> None:
-        self._known = None
         self._store.add(key)
+        if self._known is not None:
+            self._known = [*self._known, key]
 
     def _move(
         self, kid: str, state: KeyState, at: int, reason: str | None = None, issued_before: int | None = None
     ) -> None:
-        self._known = None
+        known, self._known = self._known, None
         self._store.settle(kid, state, at, reason=reason, issued_before=issued_before)
+        if state in {KeyState.RETIRED, KeyState.REVOKED}:
+            self._publication.forget_tombstones()
+        elif known is not None:  # who is published no more is for the store to say
+            self._known = [
+                replace(key, state=state, changed_at=at) if key.kid == kid else key for key in known
+            ]
 
     async def attach(self, signer: SignerPort, announced: Sequence[tuple[str, str, int]]) -> None:
         """Use a signer from now on.
@@ -149,7 +131,7 @@ class KeyService:
             self._refresh()
 
     def _adopt(self, log_id: str, announcement: str, state: str, index: int) -> None:
-        claims = announcement_claims(announcement)
+        claims = document_claims(announcement)
         known = self._store.get(claims["kid"])
         now = int(self._clock.now())
         if known is None:
@@ -161,7 +143,7 @@ class KeyService:
             self._move(known.kid, KeyState.VERIFY_ONLY, now)
 
     def _key(self, log_id: str, announcement: str, index: int, state: KeyState, now: int) -> Key:
-        claims = announcement_claims(announcement)
+        claims = document_claims(announcement)
         return Key(
             kid=claims["kid"],
             realm=claims["realm"],
@@ -190,7 +172,7 @@ class KeyService:
 
     def status(self) -> dict[str, Any]:
         """Figures for the admin surface. Ages in seconds, times in seconds since 1970."""
-        now, keys = self._clock.now(), self._keys()
+        now, keys, manifest = self._clock.now(), self._keys(), self._publication.latest
         changes = [
             change
             for policy in self._policies
@@ -198,8 +180,8 @@ class KeyService:
         ]
         return {
             "signers": sorted(self._signers),
-            "manifest_version": self._manifest.version if self._manifest else 0,
-            "manifest_expires_at": self._manifest.expires_at if self._manifest else None,
+            "manifest_version": manifest.version if manifest else 0,
+            "manifest_expires_at": manifest.expires_at if manifest else None,
             "published_keys": sum(key.published for key in keys),
             "oldest_trusted_age": max((int(now - key.use_from) for key in keys if key.published), default=0),
             "next_change_at": min(changes, default=None),
@@ -217,7 +199,7 @@ class KeyService:
             for action in rules.plan_orphans([key for key in self._keys() if self._is_orphan(key)], now):
                 await self._carry_out(action, now)
             self._refresh()
-            await self._renew_manifest()
+            await self._publication.renew(self._signers, self._keys())
 
     async def _follow(self, policy: KeyPolicy, live: Sequence[str], now: int) -> bool:
         """Carry out what is due for one realm and algorithm; whether a key was staged."""
@@ -308,77 +290,12 @@ class KeyService:
             now = int(self._clock.now())
             self._move(kid, KeyState.REVOKED, now, reason, issued_before)
             self._refresh()
-            await self._renew_manifest()
+            await self._publication.renew(self._signers, self._keys())
             log.warning("key revoked", extra={"facts": {"kid": kid, "realm": key.realm, "reason": reason}})
         await self.tick()
 
     async def set_strict(self, realms: Sequence[str]) -> None:
         """From now on the manifest has validators of exactly these realms ask the ledger first."""
         async with self._lock:
-            self._strict_realms = sorted(realms)
-            await self._renew_manifest()
-
-    async def _renew_manifest(self) -> None:
-        listed = self._listing()
-        if listed is None:
-            return
-        signer, fields = listed
-        content = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
-        now, last = int(self._clock.now()), self._manifest
-        if (
-            last
-            and last.content == content
-            and now < last.issued_at + (last.expires_at - last.issued_at) // 2
-        ):
-            return
-        await self._state_admissions(signer, fields["admissions"])
-        version = (last.version if last else 0) + 1
-        jws = await signer.manifest({"version": version, "life": self._life, **fields})
-        claims = announcement_claims(jws)
-        admission = next(a.admission for a in self._admissions.incarnations() if a.log_id == signer.log_id)
-        manifest = Manifest(version, claims["issued_at"], claims["expires_at"], jws, admission, content)
-        self._store.add_manifest(manifest)
-        self._manifest, self._renew_now = manifest, False
-        for listener in self._listeners:
-            listener(manifest)
-
-    async def _state_admissions(self, signer: SignerPort, admissions: Sequence[str]) -> None:
-        """Enter the digest of each admission in the ledger before a manifest rests on it: through it the
-        ledger names evidence, result and policy. At least once each; again after a restart.
-        """
-        for digest in [hashlib.sha256(admission.encode()).hexdigest() for admission in admissions]:
-            if digest not in self._stated:
-                await signer.statement("admission", digest)
-                self._stated.add(digest)
-
-    def _listing(self) -> tuple[SignerPort, dict[str, Any]] | None:
-        """The signer that signs the next manifest and what it lists, or None while there is no signer."""
-        incarnations = {entry.log_id: entry for entry in self._admissions.incarnations()}
-        signer = next((s for log_id, s in self._signers.items() if log_id in incarnations), None)
-        if signer is None:
-            return None
-        now = int(self._clock.now())
-        keys = [key for key in self._keys() if key.published and now < key.verify_until - rules.EARLY]
-        missing = sorted({key.log_id for key in keys} - set(incarnations))
-        if missing:
-            raise Misconfigured("admission_missing", f"keys of incarnations without an admission: {missing}")
-        for key in keys:
-            self._announced.require(key)
-        since = now - TOMBSTONE_WINDOW
-        return signer, {
-            "keys": [
-                {
-                    "announcement": key.announcement,
-                    "admission": incarnations[key.log_id].admission,
-                    "status": KeyState.VERIFY_ONLY if key.state is KeyState.REVOKED else key.state,
-                    "ledger_index": key.ledger_index,
-                }
-                for key in sorted(keys, key=lambda key: (key.realm, key.use_from, key.kid))
-            ],
-            "revocations": [
-                rules.listed_revocation(key) for key in self._keys() if key.state is KeyState.REVOKED
-            ],
-            "tombstones": [rules.listed_tombstone(stone, now) for stone in self._store.tombstones(since)],
-            "admissions": sorted(i.admission for i in incarnations.values()),
-            "strict_realms": self._strict_realms,
-        }
+            self._publication.strict_realms = sorted(realms)
+            await self._publication.renew(self._signers, self._keys())

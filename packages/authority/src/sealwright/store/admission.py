@@ -34,6 +34,18 @@ admissions = Table(
     Column("closed_at", Integer, index=True),
 )
 
+_SHOWN = or_(
+    *(keys.c.state == state for state in (KeyState.STAGED, KeyState.ACTIVE, KeyState.VERIFY_ONLY)),
+    (keys.c.state == KeyState.REVOKED) & keys.c.issued_before.is_not(None),
+)
+_INCARNATIONS = (
+    select(admissions)
+    .where(
+        or_(admissions.c.closed_at.is_(None), admissions.c.log_id.in_(select(keys.c.log_id).where(_SHOWN)))
+    )
+    .order_by(admissions.c.closed_at.is_not(None), admissions.c.admitted_at, admissions.c.log_id)
+)
+
 
 def _values(admission: Admission) -> dict[str, Any]:
     return {
@@ -132,18 +144,8 @@ class SqlAdmissionStore:
 
     def incarnations(self) -> list[Incarnation]:
         """Open incarnations first, then closed ones with keys that are still published."""
-        shown = or_(
-            keys.c.state.in_([KeyState.STAGED, KeyState.ACTIVE, KeyState.VERIFY_ONLY]),
-            (keys.c.state == KeyState.REVOKED) & keys.c.issued_before.is_not(None),
-        )
-        published = select(keys.c.log_id).where(shown)
-        query = (
-            select(admissions)
-            .where(or_(admissions.c.closed_at.is_(None), admissions.c.log_id.in_(published)))
-            .order_by(admissions.c.closed_at.is_not(None), admissions.c.admitted_at, admissions.c.log_id)
-        )
         with self._reader.connect() as connection:
-            rows = [_admission(row) for row in connection.execute(query).mappings()]
+            rows = [_admission(row) for row in connection.execute(_INCARNATIONS).mappings()]
         return [
             Incarnation(
                 log_id=row.log_id,

@@ -16,6 +16,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    bindparam,
     func,
     insert,
     or_,
@@ -57,6 +58,35 @@ manifests = Table(
     Column("content", String(64), nullable=False),
 )
 
+_BY_KID = select(keys).where(keys.c.kid == bindparam("kid"))
+_TOMBSTONES = (
+    select(keys.c.kid, keys.c.changed_at, keys.c.state, keys.c.jwk)
+    .where(
+        or_(
+            (keys.c.state == KeyState.RETIRED) & (keys.c.changed_at >= bindparam("retired_since")),
+            (keys.c.state == KeyState.REVOKED)
+            & keys.c.issued_before.is_(None)
+            & (keys.c.changed_at >= bindparam("revoked_since")),
+        )
+    )
+    .order_by(keys.c.changed_at, keys.c.kid)
+)
+_LATEST = select(manifests).order_by(manifests.c.version.desc()).limit(1)
+_NEWEST = select(func.max(manifests.c.version))
+_ADD_KEY = insert(keys)
+_ADD_MANIFEST = insert(manifests)
+_SETTLE = (
+    update(keys)
+    .where(keys.c.kid == bindparam("which"), keys.c.state.in_(bindparam("before", expanding=True)))
+    .values(
+        state=bindparam("to"),
+        changed_at=bindparam("at"),
+        revoked_reason=bindparam("reason"),
+        issued_before=bindparam("bound"),
+    )
+)
+"""Statements that every tick needs are made once: making them takes longer than running them."""
+
 _BEFORE: dict[KeyState, tuple[KeyState, ...]] = {
     KeyState.ACTIVE: (KeyState.STAGED,),
     KeyState.VERIFY_ONLY: (KeyState.STAGED, KeyState.ACTIVE),
@@ -69,7 +99,7 @@ _UNRETIRED = (
     select(keys)
     .where(
         or_(
-            keys.c.state.in_([KeyState.STAGED, KeyState.ACTIVE, KeyState.VERIFY_ONLY]),
+            *(keys.c.state == state for state in (KeyState.STAGED, KeyState.ACTIVE, KeyState.VERIFY_ONLY)),
             (keys.c.state == KeyState.REVOKED) & (keys.c.verify_until >= keys.c.changed_at),
         )
     )
@@ -102,7 +132,7 @@ class SqlKeyStore:
     def get(self, kid: str) -> Key | None:
         """A key in any state."""
         with self._reader.connect() as connection:
-            row = connection.execute(select(keys).where(keys.c.kid == kid)).mappings().first()
+            row = connection.execute(_BY_KID, {"kid": kid}).mappings().first()
         return _key(row) if row else None
 
     def all(self) -> list[Key]:
@@ -116,20 +146,21 @@ class SqlKeyStore:
         """Insert a key."""
         with self._engine.begin() as connection:
             connection.execute(
-                insert(keys).values(
-                    kid=key.kid,
-                    realm=key.realm,
-                    algorithm=key.algorithm,
-                    log_id=key.log_id,
-                    announcement=key.announcement,
-                    ledger_index=key.ledger_index,
-                    jwk=json.dumps(key.jwk, sort_keys=True),
-                    use_from=key.use_from,
-                    use_until=key.use_until,
-                    verify_until=key.verify_until,
-                    state=key.state,
-                    changed_at=key.changed_at,
-                )
+                _ADD_KEY,
+                {
+                    "kid": key.kid,
+                    "realm": key.realm,
+                    "algorithm": key.algorithm,
+                    "log_id": key.log_id,
+                    "announcement": key.announcement,
+                    "ledger_index": key.ledger_index,
+                    "jwk": json.dumps(key.jwk, sort_keys=True),
+                    "use_from": key.use_from,
+                    "use_until": key.use_until,
+                    "verify_until": key.verify_until,
+                    "state": key.state,
+                    "changed_at": key.changed_at,
+                },
             )
 
     def settle(
@@ -142,52 +173,45 @@ class SqlKeyStore:
         issued_before: int | None = None,
     ) -> None:
         """Move a key to a later state; `state_goes_back` otherwise."""
+        before = _BEFORE.get(state, ())
         with self._engine.begin() as connection:
-            moved = connection.execute(
-                update(keys)
-                .where(keys.c.kid == kid, keys.c.state.in_(_BEFORE.get(state, ())))
-                .values(state=state, changed_at=at, revoked_reason=reason, issued_before=issued_before)
-            )
+            change = {"at": at, "reason": reason, "bound": issued_before}
+            moved = connection.execute(_SETTLE, {"which": kid, "before": before, "to": state, **change})
             if moved.rowcount != 1:
                 raise Refused("state_goes_back", f"this key cannot become {state}", kid)
             if state is KeyState.REVOKED and self._revoked is not None:
                 row = connection.execute(select(keys).where(keys.c.kid == kid)).mappings().one()
                 self._revoked(connection, _key(row))
 
-    def tombstones(self, since: int) -> list[Tombstone]:
+    def tombstones(self, retired_since: int, revoked_since: int) -> list[Tombstone]:
         """Keys retired, or revoked without a bound, since then (seconds since 1970)."""
-        revoked = (keys.c.state == KeyState.REVOKED) & keys.c.issued_before.is_(None)
-        query = (
-            select(keys.c.kid, keys.c.changed_at, keys.c.state, keys.c.jwk)
-            .where(or_(keys.c.state == KeyState.RETIRED, revoked), keys.c.changed_at >= since)
-            .order_by(keys.c.changed_at, keys.c.kid)
-        )
+        since = {"retired_since": retired_since, "revoked_since": revoked_since}
         with self._reader.connect() as connection:
             return [
                 Tombstone(kid, at, state, json.loads(jwk))
-                for kid, at, state, jwk in connection.execute(query)
+                for kid, at, state, jwk in connection.execute(_TOMBSTONES, since)
             ]
 
     def latest_manifest(self) -> Manifest | None:
         """The newest manifest that was stored."""
-        query = select(manifests).order_by(manifests.c.version.desc()).limit(1)
         with self._reader.connect() as connection:
-            row = connection.execute(query).mappings().first()
+            row = connection.execute(_LATEST).mappings().first()
         return Manifest(**row) if row else None
 
     def add_manifest(self, manifest: Manifest) -> None:
         """Store a manifest; `manifest_goes_back` unless its version is newer than every stored one."""
         with self._engine.begin() as connection:
-            newest = connection.execute(select(func.max(manifests.c.version))).scalar()
+            newest = connection.execute(_NEWEST).scalar()
             if newest is not None and manifest.version <= newest:
                 raise Refused("manifest_goes_back", f"version {newest} is stored already")
             connection.execute(
-                insert(manifests).values(
-                    version=manifest.version,
-                    issued_at=manifest.issued_at,
-                    expires_at=manifest.expires_at,
-                    jws=manifest.jws,
-                    admission=manifest.admission,
-                    content=manifest.content,
-                )
+                _ADD_MANIFEST,
+                {
+                    "version": manifest.version,
+                    "issued_at": manifest.issued_at,
+                    "expires_at": manifest.expires_at,
+                    "jws": manifest.jws,
+                    "admission": manifest.admission,
+                    "content": manifest.content,
+                },
             )

@@ -19,7 +19,7 @@ from sealwright.keys.rules import next_change
 from sealwright_validate import Expect
 
 DAY = 86_400.0
-STEP = 10_800.0
+STEP = 18_000.0
 """Virtual seconds between two looks, where nothing is due before."""
 MOMENT = 28.0
 """Virtual seconds in which a slow validator lives on its last manifest (it lives for 60, and is renewed at
@@ -27,7 +27,8 @@ MOMENT = 28.0
 """
 APART = 61.0
 """Virtual seconds between two looks at the least, so that each begins with a new manifest."""
-KEPT_TOKENS = 10
+KEPT_TOKENS = 4
+"""Of the last two looks, which lie further apart than a token lives: good ones and expired ones."""
 FAULTS = {
     "nothing": 950,
     "signer killed": 10,
@@ -61,6 +62,7 @@ class Outcome:
     wrongly_accepted: int = 0
     unavailable: int = 0
     oldest_trusted_hours: float = 0.0
+    oldest_allowed_hours: float = 0.0
     events: Counter[str] = field(default_factory=Counter)
     details: list[str] = field(default_factory=list)
     states: dict[str, list[tuple[float, KeyState]]] = field(default_factory=dict)
@@ -69,7 +71,8 @@ class Outcome:
     @property
     def held(self) -> bool:
         """Whether no rule was broken."""
-        return self.failures == 0 and self.wrongly_accepted == 0 and self.rotations > 0
+        aged = self.oldest_trusted_hours > self.oldest_allowed_hours
+        return self.failures == 0 and self.wrongly_accepted == 0 and self.rotations > 0 and not aged
 
 
 def simulate(days: float, seed: int, progress: Progress | None = None) -> Outcome:
@@ -86,6 +89,8 @@ class _Run:
         self._end = START + days * DAY
         self._progress = progress
         self._outcome = Outcome(days)
+        longest = max(p.use + p.max_lifetime + p.skew for p in world.service.policies)
+        self._outcome.oldest_allowed_hours = longest / 3_600
         self._issued: deque[tuple[str, str, int]] = deque(maxlen=KEPT_TOKENS)
         self._expects = {
             realm: Expect(audience=scope.audiences[0], realm=realm)
@@ -96,7 +101,7 @@ class _Run:
 
     async def run(self) -> Outcome:
         world, outcome = self._world, self._outcome
-        await world.new_signer()
+        await world.restore()
         steps = 0
         while world.clock.time < self._end:
             await self._fault()
@@ -124,6 +129,7 @@ class _Run:
         world = self._world
         world.store.down = world.clock.time < self._outage_until
         try:
+            await world.restore()
             await world.service.tick()
             world.note_states()
         except (Unavailable, Refused) as error:
@@ -137,7 +143,7 @@ class _Run:
         now = world.clock.time
         moments = [now + STEP * (0.5 + world.dice.random())]
         if not world.store.down:
-            keys = world.store.unretired()
+            keys = world.store.seen
             for policy in world.service.policies:
                 mine = [key for key in keys if (key.realm, key.algorithm) == (policy.realm, policy.algorithm)]
                 due = next_change(mine, policy)
@@ -161,9 +167,9 @@ class _Run:
         world, dice = self._world, self._world.dice
         match name:
             case "signer killed":
-                await world.new_signer()
+                await world.kill_signer()
             case "authority killed":
-                await world.new_authority()
+                world.kill_authority()
             case "store outage":
                 self._outage_until = world.clock.time + dice.uniform(60, 3_600)
                 self._degraded_until = max(self._degraded_until, self._outage_until + RECOVERY)
@@ -223,7 +229,7 @@ class _Run:
         if not self._issued or self._world.store.down:
             return
         now = self._world.clock.time
-        for key in self._world.store.unretired():
+        for key in self._world.store.seen:
             outside = now > key.use_until + 60 or now < key.use_from - 60
             if key.kid in self._world.copies and outside:
                 self._forge(key, now)
@@ -247,10 +253,11 @@ class _Run:
                 )
 
     def _age(self) -> None:
-        world = self._world
-        if world.store.down:
-            return
-        ages = [world.clock.time - key.use_from for key in world.store.unretired() if key.published]
+        """The age of the oldest key that anybody who is up to date may still trust, whatever a store says."""
+        now = self._world.clock.time
+        ages = [
+            now - key.use_from for key in self._world.store.seen if key.published and now < key.verify_until
+        ]
         oldest = max(ages, default=0.0) / 3_600
         self._outcome.oldest_trusted_hours = max(self._outcome.oldest_trusted_hours, oldest)
 

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from sealwright.drills.forger import StolenKey, thumbprint
@@ -83,7 +84,9 @@ class LocalSigner:
             raise Unavailable("signer_gone", "the signer went away")
         self.signer.tick()
         try:
-            answer: dict[str, Any] = json.loads(operation(**json.loads(json.dumps(members))))
+            answer: dict[str, Any] = msgspec.json.decode(
+                operation(**msgspec.json.decode(msgspec.json.encode(members)))
+            )
         except SignerRefused as error:
             raise Refused(str(error.code), "the signer refused", error.message) from error
         for batch in (answer.get("batch"), json.loads(self.signer.journal.batch())):

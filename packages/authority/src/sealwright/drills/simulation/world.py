@@ -47,6 +47,8 @@ class FlakyStore:
     def __init__(self, store: Any) -> None:
         self._store = store
         self.down = False
+        self.seen: list[Key] = []
+        """Keys that were not retired when they were last read."""
 
     def _require_up(self) -> None:
         if self.down:
@@ -55,8 +57,8 @@ class FlakyStore:
     def unretired(self) -> list[Key]:
         """See the port."""
         self._require_up()
-        keys: list[Key] = self._store.unretired()
-        return keys
+        self.seen = list(self._store.unretired())
+        return self.seen
 
     def get(self, kid: str) -> Key | None:
         """See the port."""
@@ -82,10 +84,10 @@ class FlakyStore:
         self._require_up()
         self._store.settle(kid, state, at, reason=reason, issued_before=issued_before)
 
-    def tombstones(self, since: int) -> list[Tombstone]:
+    def tombstones(self, retired_since: int, revoked_since: int) -> list[Tombstone]:
         """See the port."""
         self._require_up()
-        stones: list[Tombstone] = self._store.tombstones(since)
+        stones: list[Tombstone] = self._store.tombstones(retired_since, revoked_since)
         return stones
 
     def latest_manifest(self) -> Manifest | None:
@@ -171,6 +173,7 @@ class World:
         self.copies: dict[str, StolenKey] = {}
         self.signer: LocalSigner | None = None
         self.ledgers: dict[str, dict[int, bytes]] = {}
+        self._attached = False
         self.service = self._new_service()
         root = directory / "trust" / "root.json"
         tempers = {"prompt": 0.0, "slow": 28.0}
@@ -194,18 +197,26 @@ class World:
         for party in getattr(self, "parties", ()):
             party.hear(self.clock.now(), served)
 
-    async def new_signer(self) -> None:
-        """The old incarnation is gone; a new one is admitted and attached."""
+    async def kill_signer(self) -> None:
+        """The incarnation is gone, and its keys with it."""
         if self.signer is not None:
             self.signer.alive = False
             await self.service.detach(self.signer.log_id)
-            self.admissions.close(self.signer.log_id, int(self.clock.now()))
-        newest = self.store.latest_manifest()
-        policy = signer_policy(self.config, [self.root.admission.jwk], newest.version if newest else 0)
-        self.signer = LocalSigner(policy, self.clock.now, self.copies)
-        self.ledgers[self.signer.log_id] = self.signer.leaves
-        self.admissions.add(self._admission(self.signer))
-        await self.service.attach(self.signer, self.signer.keys)
+
+    async def restore(self) -> None:
+        """What supervisor and authority do until it works: replace a dead signer, and connect to it."""
+        if self.signer is None or not self.signer.alive:
+            newest = self.store.latest_manifest()
+            policy = signer_policy(self.config, [self.root.admission.jwk], newest.version if newest else 0)
+            if self.signer is not None:
+                self.admissions.close(self.signer.log_id, int(self.clock.now()))
+            self.signer = LocalSigner(policy, self.clock.now, self.copies)
+            self.ledgers[self.signer.log_id] = self.signer.leaves
+            self.admissions.add(self._admission(self.signer))
+            self._attached = False
+        if not self._attached:
+            await self.service.attach(self.signer, self.signer.keys)
+            self._attached = True
 
     def _admission(self, signer: LocalSigner) -> Admission:
         now = int(self.clock.now())
@@ -230,15 +241,14 @@ class World:
             expires_at=now + ADMISSION_LIFE,
         )
 
-    async def new_authority(self) -> None:
-        """The authority process was killed: a new one over the same store takes the same signer up."""
+    def kill_authority(self) -> None:
+        """The authority process was killed: a new one over the same store, which knows no signer yet."""
         self.service = self._new_service()
-        if self.signer is not None:
-            await self.service.attach(self.signer, self.signer.keys)
+        self._attached = False
 
     def note_states(self) -> None:
-        """Keep when each key changed its state, for the picture."""
-        now, keys = self.clock.now(), self.store.unretired()
+        """Keep when each key changed its state, as the service last read it, for the picture."""
+        now, keys = self.clock.now(), self.store.seen
         for key in keys:
             seen = self.states.setdefault(key.kid, [])
             if not seen or seen[-1][1] is not key.state:
