@@ -48,7 +48,11 @@ def test_the_catalogue_has_an_expression_and_an_example_for_each_detection_and_n
 
 
 def test_every_alarm_of_the_stream_is_in_the_catalogue() -> None:
-    assert {code.value for code in Code} - set(BY_CODE) == {"detection_stalled"}
+    assert {code.value for code in Code} - set(BY_CODE) == {
+        "detection_stalled",
+        "witness_refused",
+        "witness_quorum_missed",
+    }
 
 
 @pytest.mark.parametrize("code", EXAMPLES)

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from sealwright.cli import ledger_witnesses
 from sealwright.cli.options import AsJson, ConfigFile, StateDirectory, configured
 from sealwright.cli.output import console, moment, table, write_json
 from sealwright.cli.receipts import prove, verify
@@ -24,6 +25,7 @@ from sealwright.wiring.inspect import Inspection, inspect
 app = typer.Typer(no_args_is_help=True)
 app.command()(prove)
 app.command()(verify)
+app.command("witnesses")(ledger_witnesses.command)
 
 
 @app.command()

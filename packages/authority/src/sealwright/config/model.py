@@ -89,6 +89,15 @@ class AdmissionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     grace: Seconds = 600
 
 
+class WitnessConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who cosigns heads before they are published: a policy file (docs/formats/witness.md), and for how long
+    the publisher waits for an answer. Tokens never wait for it.
+    """
+
+    policy: str = ""
+    timeout: Seconds = 2
+
+
 class LogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How much is written to `log/`: `debug`, `info`, `warning` or `error`."""
 
@@ -187,6 +196,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     signers: SignerConfig = SignerConfig()
     admission: AdmissionConfig = AdmissionConfig()
     log: LogConfig = LogConfig()
+    witness: WitnessConfig = WitnessConfig()
     realms: dict[str, RealmConfig] = msgspec.field(default_factory=_default_realms)
     demo: DemoConfig = DemoConfig()
     detection: DetectionConfig = DetectionConfig()

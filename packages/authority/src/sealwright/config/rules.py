@@ -37,6 +37,7 @@ RESERVED_REALMS = frozenset(
 )
 """First path segments of the authority's own routes; a realm's routes are `/{realm}/…`."""
 MANIFEST_LIFE_FLOOR, KEY_USE_FLOOR, ADMISSION_LIFETIME_FLOOR = 2, 10, 60
+WITNESS_WAIT_CEILING = 30
 SKEW_CEILING, SIGNERS_CEILING, AUDIENCE_CEILING, PORT_CEILING = 300, 64, 512, 65_535
 
 _REALM = re.compile(r"[a-z][a-z0-9-]{0,31}", re.ASCII)
@@ -60,6 +61,7 @@ def problems(config: Config) -> Iterator[Problem]:
     yield from _server(config)
     yield from _rotation(config)
     yield from _signers(config)
+    yield from between("witness.timeout", config.witness.timeout, 1, WITNESS_WAIT_CEILING, "witness_timeout")
     if not config.realms:
         yield Problem("no_realm", "realms", "there is none", "name one, for example [realms.enterprise]")
     for name, realm in config.realms.items():

@@ -173,6 +173,8 @@ class Code(StrEnum):
     REVOKED_KEY_PRESENTED = "revoked_key_presented"
     RETIRED_KEY_PRESENTED = "retired_key_presented"
     DETECTION_STALLED = "detection_stalled"
+    WITNESS_REFUSED = "witness_refused"
+    WITNESS_QUORUM_MISSED = "witness_quorum_missed"
 
 
 class Severity(StrEnum):

@@ -9,9 +9,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from operator import attrgetter
 from pathlib import Path
 
 from sealwright.errors import Refused
+from sealwright.ledger.model import Log
 from sealwright.ledger.ports import LedgerStore
 from sealwright.ledger.tiles import WIDTH, TileWriter
 
@@ -28,11 +30,14 @@ class Publisher:
         directory: Path,
         interval: float = 1.0,
         afterwards: Callable[[], object] = lambda: None,
+        cosign: Callable[[Log], str] = attrgetter("checkpoint"),
     ) -> None:
+        """`cosign` gives the note to publish: the log's own, with what witnesses add."""
         self._store = store
         self._directory = directory
         self._interval = interval
         self._afterwards = afterwards
+        self._cosign = cosign
         self._writers: dict[str, TileWriter] = {}
         self._due: set[str] = set()
         self._wake = threading.Event()
@@ -86,7 +91,8 @@ class Publisher:
         if writer is None:
             writer = self._writers[log_id] = self._resume(log_id)
         self._feed(writer, log_id, stored.size, write=True)
-        writer.publish(stored.checkpoint)
+        writer.cover()
+        writer.publish(self._cosign(stored))
 
     def _feed(self, writer: TileWriter, log_id: str, size: int, *, write: bool) -> None:
         while writer.size < size:

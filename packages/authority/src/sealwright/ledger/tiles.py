@@ -120,8 +120,8 @@ class TileWriter:
                 file.unlink()
             partial.rmdir()
 
-    def publish(self, checkpoint: str) -> None:
-        """Write the partial tiles of this size, then the checkpoint."""
+    def cover(self) -> None:
+        """Write the partial tiles of this size: from then on proofs of it can be made."""
         if self._bundle:
             self._write_partial("entries", self.size // WIDTH, len(self._bundle), encode_bundle(self._bundle))
         for level in sorted(self._dirty):
@@ -129,6 +129,10 @@ class TileWriter:
             if hashes:
                 self._write_partial(str(level), self._tiles[level], len(hashes), b"".join(hashes))
         self._dirty.clear()
+
+    def publish(self, checkpoint: str) -> None:
+        """Write the partial tiles of this size where they are missing, then the checkpoint."""
+        self.cover()
         write_durably(self._directory / "checkpoint", checkpoint.encode())
 
     def _write_partial(self, kind: str, index: int, width: int, data: bytes) -> None:

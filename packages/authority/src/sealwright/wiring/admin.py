@@ -33,6 +33,9 @@ def admin_app(authority: Authority, config: Config, clock: Clock) -> App:
         told = await asyncio.to_thread(authority.adoption, config, clock.now())
         return Response(msgspec.json.encode(told), media_type="application/json")
 
+    async def witnesses(_request: Request) -> Response:
+        return Response(msgspec.json.encode(authority.witnessing.status()), media_type="application/json")
+
     realms = {name: realm.audiences for name, realm in config.realms.items()}
     return Starlette(
         routes=[
@@ -42,5 +45,6 @@ def admin_app(authority: Authority, config: Config, clock: Clock) -> App:
             *detection_http.admin_routes(authority.alarms),
             *authority.answers.admin_routes(operator),
             Route("/admin/adoption", adoption),
+            Route("/admin/witnesses", witnesses),
         ]
     )

@@ -49,6 +49,7 @@ from sealwright.wiring.response import Answers, Given
 from sealwright.wiring.selfcheck import SelfCheck
 from sealwright.wiring.signers import SignerManager
 from sealwright.wiring.stores import Stores
+from sealwright.wiring.witnessing import Witnessing
 
 App = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
 
@@ -76,6 +77,7 @@ class Authority:
 
     stores: Stores
     publisher: Publisher
+    witnessing: Witnessing
     files: LedgerFiles
     receipts: Receipts
     lists: LogLists
@@ -97,7 +99,11 @@ class Authority:
         """Connect every room with what stands behind its ports."""
         stores = Stores.open(config, clock)
         files = LedgerFiles(config.state.path / "ledger")
-        publisher = Publisher(stores.ledger, files.hot, afterwards=stores.digests.try_follow)
+        registry = CollectorRegistry()
+        witnessing = Witnessing.of(config, clock, files, stores.alarms, registry)
+        publisher = Publisher(
+            stores.ledger, files.hot, afterwards=stores.digests.try_follow, cosign=witnessing.cosign
+        )
         receipts = Receipts(stores.ledger, files, stores.digests)
         ledger = Ledger(stores.ledger, clock, publisher.committed)
         strict = {name for name, realm in config.realms.items() if realm.strict} | set(stores.strict.raised())
@@ -109,7 +115,6 @@ class Authority:
         issuer = Issuer(
             _realms(config), clients, stores.replay, _signing_key(keys), selfcheck.require_valid, clock
         )
-        registry = CollectorRegistry()
         metrics = DetectionMetrics(registry)
         detector, alarms = _detection(stores, clock, metrics)
         manifests = ManifestFeed()
@@ -125,6 +130,7 @@ class Authority:
         return cls(
             stores=stores,
             publisher=publisher,
+            witnessing=witnessing,
             files=files,
             receipts=receipts,
             lists=LogLists(
