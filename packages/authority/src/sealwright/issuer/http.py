@@ -1,25 +1,30 @@
-"""`POST /{realm}/oauth2/token` as a plain ASGI function: the hot path stays below the framework.
+"""`POST /{realm}/oauth2/token`: the hot path stays below the framework.
 
-Answers are RFC 6749 §5.1 and §5.2, never cached. Bodies are bounded before they are read; malformed anything
-gets a 4xx and a reason.
+One function, `TokenEndpoint.ask`, deals with a request that has arrived whole; it is reached straight from
+the connection (`wiring/direct.py`) or as a plain ASGI application. Answers are RFC 6749 §5.1 and §5.2, never
+cached. Bodies are bounded before they are read; malformed anything gets a 4xx and a reason.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 import msgspec
 
 from sealwright.errors import Refused, SealwrightError, Unavailable
-from sealwright.issuer.model import TokenRequest
+from sealwright.issuer.model import Signed, TokenRequest
 from sealwright.issuer.service import Issuer
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = Sequence[tuple[bytes, bytes]]
+"""Names in lower case."""
 
 MAX_BODY = 32_768
 MAX_FIELDS = 32
@@ -58,7 +63,20 @@ UNKNOWN_REALM = "unknown"
 log = logging.getLogger(__name__)
 
 
+class Answer(NamedTuple):
+    """What goes back; `headers` without the length."""
+
+    status: int
+    headers: Headers
+    content: bytes
+
+
+Respond = Callable[[Answer], None]
+
+
 async def _body(scope: Scope, receive: Receive) -> bytes:
+    if scope["method"] != "POST":
+        raise Refused("method_not_allowed", "use POST")
     declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
     if len(declared) > len(str(MAX_BODY)) or not declared.isdigit() or int(declared) > MAX_BODY:
         raise Refused("body_too_large", f"the body may have {MAX_BODY} bytes")
@@ -75,13 +93,17 @@ async def _body(scope: Scope, receive: Receive) -> bytes:
             return body
 
 
-def _parse(scope: Scope, body: bytes) -> TokenRequest:
-    media = [value for name, value in scope["headers"] if name == b"content-type"]
-    if len(media) != 1 or media[0].split(b";")[0].strip().lower() != FORM:
+def _parse(path: str, headers: Headers, body: bytes) -> TokenRequest:
+    media = [value for name, value in headers if name == b"content-type"]
+    if len(media) != 1 or (media[0] != FORM and media[0].split(b";")[0].strip().lower() != FORM):
         raise Refused("unsupported_media_type", f"send {FORM.decode()}")
-    authorization = [value for name, value in scope["headers"] if name == b"authorization"]
+    authorization = [value for name, value in headers if name == b"authorization"]
     if len(authorization) > 1:
         raise Refused("invalid_request", "more than one Authorization header")
+    try:
+        header = authorization[0].decode("ascii") if authorization else None
+    except ValueError as error:
+        raise Refused("invalid_request", "the Authorization header is not ASCII") from error
     try:
         pairs = parse_qsl(
             body.decode("ascii"),
@@ -90,55 +112,88 @@ def _parse(scope: Scope, body: bytes) -> TokenRequest:
             errors="strict",
             max_num_fields=MAX_FIELDS,
         )
-        header = authorization[0].decode("ascii") if authorization else None
     except ValueError as error:
         raise Refused("invalid_request", "the body is not a well-formed form") from error
     form = dict(pairs)
     if len(form) != len(pairs):
         raise Refused("invalid_request", "a parameter is repeated (RFC 6749 §3.2)")
-    return TokenRequest(scope["path"][1 : -len(PATH_SUFFIX)], form, header)
+    return TokenRequest(path[1 : -len(PATH_SUFFIX)], form, header)
 
 
 class TokenEndpoint:
-    """ASGI application for the token endpoints of all realms."""
+    """The token endpoints of all realms."""
 
     def __init__(self, issuer: Issuer, count: Count) -> None:
         self._issuer = issuer
         self._count = count
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request whose path ends in `/oauth2/token`."""
-        headers = _HEADERS
+    def ask(self, path: str, headers: Headers, body: bytes, respond: Respond) -> None:
+        """Deal with one POST to a path that ends in `/oauth2/token`.
+
+        Args:
+            path: decoded.
+            headers: all of the request's.
+            body: complete.
+            respond: called once, with a refusal at once, with a token when it may leave.
+        """
         try:
-            if scope["method"] != "POST":
-                raise Refused("method_not_allowed", "use POST")
-            request = _parse(scope, await _body(scope, receive))
-            signed, grant = await self._issuer.issue(request)
+            request = _parse(path, headers, body)
+            signed, scope = self._issuer.submit(request)
         except SealwrightError as error:
-            status, headers, answer = _refusal(error)
-            self._count(self._realm(scope), error.code)
+            respond(self._refused(path, error))
         else:
-            status = 200
-            self._count(request.realm, "issued")
-            answer = {"access_token": signed.token, "token_type": "Bearer", "expires_in": signed.expires_in}
-            if grant.scope:
-                answer["scope"] = grant.scope
-        content = _encode(answer)
+            signed.add_done_callback(partial(self._settled, path, scope, respond))
+
+    def _settled(self, path: str, scope: str, respond: Respond, settled: asyncio.Future[Signed]) -> None:
+        if settled.cancelled():  # the authority stops
+            return
+        error = settled.exception()
+        if error is not None:
+            respond(self._failed(path, error))
+            return
+        signed = settled.result()
+        self._count(path[1 : -len(PATH_SUFFIX)], "issued")
+        told = {"access_token": signed.token, "token_type": "Bearer", "expires_in": signed.expires_in}
+        if scope:
+            told["scope"] = scope
+        respond(Answer(200, _HEADERS, _encode(told)))
+
+    def _failed(self, path: str, error: BaseException) -> Answer:
+        if isinstance(error, SealwrightError):
+            return self._refused(path, error)
+        log.error("token request failed", exc_info=error)
+        return Answer(500, _HEADERS, _encode({"error": "server_error"}))
+
+    def _refused(self, path: str, error: SealwrightError) -> Answer:
+        name = path[1 : -len(PATH_SUFFIX)]  # what is no realm must not become a label
+        self._count(name if self._issuer.has_realm(name) else UNKNOWN_REALM, error.code)
+        return _refusal(error)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The same as an ASGI application."""
+        answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        try:
+            body = await _body(scope, receive)
+        except Refused as error:
+            answered.set_result(self._refused(scope["path"], error))
+        else:
+            self.ask(scope["path"], scope["headers"], body, partial(_once, answered))
+        status, headers, content = await answered
         length = (b"content-length", b"%d" % len(content))
         await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
         await send({"type": "http.response.body", "body": content})
 
-    def _realm(self, scope: Scope) -> str:
-        """The realm for the count; names that are no realm must not become labels."""
-        name: str = scope["path"][1 : -len(PATH_SUFFIX)]
-        return name if self._issuer.has_realm(name) else UNKNOWN_REALM
+
+def _once(answered: asyncio.Future[Answer], answer: Answer) -> None:
+    if not answered.done():  # the server was stopped meanwhile
+        answered.set_result(answer)
 
 
-def _refusal(error: SealwrightError) -> tuple[int, list[tuple[bytes, bytes]], dict[str, Any]]:
+def _refusal(error: SealwrightError) -> Answer:
     if isinstance(error, Unavailable):
         log.warning("token request failed", extra={"facts": {"code": error.code, "detail": error.detail}})
-        answer = {"error": "temporarily_unavailable", "error_description": error.public}
-        return 503, [*_HEADERS, (b"retry-after", RETRY_AFTER)], answer
+        told = {"error": "temporarily_unavailable", "error_description": error.public}
+        return Answer(503, [*_HEADERS, (b"retry-after", RETRY_AFTER)], _encode(told))
     log.info("token request refused", extra={"facts": {"code": error.code, "detail": error.detail}})
     headers = list(_HEADERS)
     if error.code == "invalid_client":
@@ -146,4 +201,5 @@ def _refusal(error: SealwrightError) -> tuple[int, list[tuple[bytes, bytes]], di
     if error.code == "method_not_allowed":
         headers.append((b"allow", b"POST"))
     code = error.code if error.code in _OAUTH_ERRORS else "invalid_request"
-    return _STATUS.get(error.code, 400), headers, {"error": code, "error_description": error.public}
+    told = {"error": code, "error_description": error.public}
+    return Answer(_STATUS.get(error.code, 400), headers, _encode(told))

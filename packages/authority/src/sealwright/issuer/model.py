@@ -5,7 +5,7 @@ A client's secret exists here as a digest only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -62,8 +62,7 @@ class RealmPolicy:
     max_lifetime: int
 
 
-@dataclass(frozen=True, slots=True)
-class TokenRequest:
+class TokenRequest(NamedTuple):
     """A parsed request to a token endpoint. `form` has each parameter once (RFC 6749 §3.2)."""
 
     realm: str
@@ -71,8 +70,7 @@ class TokenRequest:
     authorization: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(NamedTuple):
     """What was decided: the typed fields that the signer is asked for, and how it came about."""
 
     client: Client
@@ -85,7 +83,7 @@ class Grant:
     extra: Mapping[str, Any] | None = None
 
 
-SignRequest = tuple[str, str, str, str, str, list[str], str, int, str, Mapping[str, Any] | None]
+SignRequest = tuple[str, str, str, str, str, Sequence[str], str, int, str, Mapping[str, Any] | None]
 """realm, kid, typ, client_id, sub, audiences, scope, lifetime (s), record digest (hex), extra:
 signer-protocol.md.
 """

@@ -1,10 +1,11 @@
 """Life of a token, the authority's side: authenticate, decide, ask the signer, release.
 
-The steps are named in `issue`, in order. Nothing here can add a claim: the signer takes typed fields.
+The steps are named in `submit`, in order. Nothing here can add a claim: the signer takes typed fields.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import secrets
 from collections.abc import Callable, Mapping
@@ -58,10 +59,12 @@ class Issuer:
     ) -> None:
         self._realms = realms
         self._clients = clients
-        self._replay = replay
+        self._contexts = {
+            name: AssertionContext((realm.issuer, f"{realm.issuer}/oauth2/token"), replay, clock)
+            for name, realm in realms.items()
+        }
         self._signing_key = signing_key
         self._validate = validate
-        self._clock = clock
         self._queues: dict[str, SignQueue] = {}
 
     def require_realm(self, name: str) -> RealmPolicy:
@@ -79,28 +82,27 @@ class Issuer:
         """Whether there is a realm of this name."""
         return name in self._realms
 
-    async def issue(self, request: TokenRequest) -> tuple[Signed, Grant]:
-        """Issue a token. Returns when it may leave.
+    def submit(self, request: TokenRequest) -> tuple[asyncio.Future[Signed], str]:
+        """Ask for a token: the future is done when it may leave; the scope that was granted.
+
+        The future fails with `Refused` (the signer's refusal) or `Unavailable`.
 
         Raises:
-            Refused: an OAuth error code (RFC 6749 §5.2), or the signer's refusal.
-            Unavailable: no signer, no key, or the ledger cannot be written.
+            Refused: an OAuth error code (RFC 6749 §5.2).
+            Unavailable: no signer, no key, or too many requests are waiting.
         """
         realm = self.require_realm(request.realm)
         grant_type = request.form.get("grant_type")
         if not grant_type:
             raise Refused("invalid_request", "grant_type is missing")
-        context = AssertionContext(
-            (realm.issuer, f"{realm.issuer}/oauth2/token"), self._replay, self._clock.now()
-        )
-        client, method = require_client(request, self._clients, context)
+        client, method = require_client(request, self._clients, self._contexts[realm.name])
         decide = GRANTS.get(grant_type)
         if decide is None:
             raise Refused("unsupported_grant_type", "this authority does not offer that grant")
         grant = decide(request, client, realm, method)
-        return await self._sign(realm, grant), grant
+        return self._sign(realm, grant), grant.scope
 
-    async def _sign(self, realm: RealmPolicy, grant: Grant) -> Signed:
+    def _sign(self, realm: RealmPolicy, grant: Grant) -> asyncio.Future[Signed]:
         signer, kid = self._signing_key(realm.name)
         record = private_record(grant)
         typed: SignRequest = (
@@ -109,7 +111,7 @@ class Issuer:
             TOKEN_TYPE,
             grant.client.client_id,
             grant.subject,
-            list(grant.audiences),
+            grant.audiences,
             grant.scope,
             min(grant.lifetime, realm.max_lifetime),
             hashlib.sha256(record).hexdigest(),
@@ -118,7 +120,7 @@ class Issuer:
         queue = self._queues.get(signer.log_id)
         if queue is None:
             queue = self._queues[signer.log_id] = SignQueue(signer, self._validate)
-        return await queue.submit(typed, record)
+        return queue.submit(typed, record)
 
     def forget_signer(self, log_id: str) -> None:
         """Drop the queue of a signer that is gone. What waits in it fails with `Unavailable`."""

@@ -9,7 +9,7 @@ import json
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sealwright.errors import Refused
 
@@ -69,8 +69,7 @@ class Log:
     closed_at: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One stored leaf with its private record (salt and JSON), None where erased or never released."""
 
     index: int

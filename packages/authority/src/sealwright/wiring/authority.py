@@ -157,6 +157,10 @@ class Authority:
             answers=answers,
         )
 
+    def token_endpoint(self) -> TokenEndpoint:
+        """`POST /{realm}/oauth2/token` of all realms."""
+        return TokenEndpoint(self.issuer, self.figures.token_request)
+
     def public_app(self, config: Config, clock: Clock) -> App:
         """The public routes: the token endpoint below the framework, the rest in it."""
         views = {
@@ -186,7 +190,7 @@ class Authority:
                 ),
             ]
         )
-        token = TokenEndpoint(self.issuer, self.figures.token_request)
+        token = self.token_endpoint()
 
         async def app(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
             if scope["type"] == "http" and scope["path"].endswith(PATH_SUFFIX):

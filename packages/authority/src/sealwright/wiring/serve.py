@@ -52,7 +52,7 @@ async def run(config: Config, clock: Clock, tick: float = TICK) -> None:
     small = startcheck.is_small(authority.stores.ledger)
     if small:
         startcheck.require_sound(authority.stores.ledger, state / "ledger")
-    public = HttpServer(authority.public_app(config, clock), public_socket)
+    public = HttpServer(authority.public_app(config, clock), public_socket, authority.token_endpoint())
     admin = HttpServer(admin_app(authority, config, clock), admin_socket)
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import uvicorn
 
 from sealwright.bounded_http import BoundedHttp
 from sealwright.errors import Misconfigured
+from sealwright.issuer.http import TokenEndpoint
+from sealwright.wiring.direct import DirectHttp
 
 BACKLOG = 1_024
 MAX_CONCURRENT = 4_096
@@ -62,9 +65,15 @@ def bind_unix(path: Path) -> socket.socket:
 
 
 class HttpServer:
-    """One application on one listening socket, in the current event loop."""
+    """One application on one listening socket, in the current event loop.
 
-    def __init__(self, app: Any, listener: socket.socket) -> None:
+    Args:
+        app: ASGI application.
+        listener: bound and listening.
+        direct: token endpoints whose plain requests are answered without an ASGI cycle.
+    """
+
+    def __init__(self, app: Any, listener: socket.socket, direct: TokenEndpoint | None = None) -> None:
         self._listener = listener
         self._server = uvicorn.Server(
             uvicorn.Config(
@@ -75,7 +84,8 @@ class HttpServer:
                 server_header=False,
                 timeout_graceful_shutdown=GRACE,
                 timeout_keep_alive=30,
-                http=BoundedHttp,
+                http=BoundedHttp if direct is None else partial(DirectHttp, direct),  # type: ignore[arg-type]
+                proxy_headers=False,
                 limit_concurrency=MAX_CONCURRENT,
             )
         )

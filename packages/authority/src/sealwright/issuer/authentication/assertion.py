@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sealwright.clock import Clock
 from sealwright.issuer.ports import ReplayStore
 
 
@@ -14,9 +15,9 @@ class AssertionContext:
     Args:
         audiences: what `aud` may be: the issuer or the token endpoint's URL (RFC 7523 §3).
         replay: assertions that were used.
-        now: seconds since 1970.
+        clock: what time it is.
     """
 
     audiences: tuple[str, ...]
     replay: ReplayStore
-    now: float
+    clock: Clock

@@ -45,15 +45,15 @@ def require_assertion(form: Mapping[str, str], clients: ClientLookup, context: A
     client = clients.get(client_id)
     if client is None or client.auth_method is not AuthMethod.PRIVATE_KEY_JWT or not client.jwks:
         raise Refused("invalid_client", _FAILED, "assertion of an unknown client")
-    claims = _verified(assertion, client, context)
+    claims, now = _verified(assertion, client, context), context.clock.now()
     identifier, expires_at = claims["jti"], int(claims["exp"])
     if claims["sub"] != client.client_id:
         raise Refused("invalid_client", _FAILED, "sub is not the client")
     if not isinstance(identifier, str) or not 0 < len(identifier) <= MAX_ID or not identifier.isascii():
         raise Refused("invalid_client", "the assertion needs a jti of at most 256 ASCII characters")
-    if expires_at - context.now > MAX_LIFE + LEEWAY:
+    if expires_at - now > MAX_LIFE + LEEWAY:
         raise Refused("invalid_client", f"the assertion may live for at most {MAX_LIFE} s")
-    if not context.replay.use_once(client.client_id, identifier, expires_at + LEEWAY, int(context.now)):
+    if not context.replay.use_once(client.client_id, identifier, expires_at + LEEWAY, int(now)):
         raise Refused("invalid_client", "this assertion was used before")
     return client
 
