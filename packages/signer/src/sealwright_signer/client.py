@@ -139,6 +139,7 @@ def launch(
     return Process(popen, socket_path)
 
 
+HEAD = 4  # bytes of a frame's length
 Signed = tuple[list[str | dict[str, str]], Batch | None]
 Codec = tuple[Callable[[bytes], Any], Callable[[Any], bytes]]
 
@@ -151,64 +152,89 @@ def _batch(members: Mapping[str, Any]) -> Batch:
     return Batch(members["first"], list(map(binascii.a2b_base64, members["leaves"])), members["checkpoint"])
 
 
+class _Wire(asyncio.Protocol):
+    """Cuts what arrives into frames."""
+
+    def __init__(self, answered: Callable[[bytes], None], gone: asyncio.Future[None]) -> None:
+        self._answered, self._gone, self._unread = answered, gone, bytearray()
+
+    def data_received(self, data: bytes) -> None:
+        """Hand on every frame that is complete."""
+        self._unread += data
+        while len(self._unread) >= HEAD:
+            end = HEAD + int.from_bytes(self._unread[:HEAD], "big")
+            if len(self._unread) < end:
+                return
+            frame = bytes(self._unread[HEAD:end])
+            del self._unread[:end]
+            self._answered(frame)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the interface's
+        """Tell those who wait."""
+        if not self._gone.done():
+            self._gone.set_result(None)
+
+
 class Connection:
     """Requests may overlap and are matched by id. Every method may raise SignerRefused or SignerGone."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, codec: Codec) -> None:
+    def __init__(self, codec: Codec) -> None:
         """Use `open`."""
-        self._reader, self._writer, self._number = reader, writer, 0
         self._loads, self._dumps = codec
+        self._number = 0
         self._waiting = dict[int | None, asyncio.Future[Any]]()
-        self._receiving = asyncio.create_task(self._receive())
+        self._gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._gone.add_done_callback(self._fail_waiting)
+        self._transport: asyncio.WriteTransport
 
     @classmethod
     async def open(cls, path: Path, codec: Codec = (json.loads, _dumps)) -> Self:
         """Connect; SignerGone when nobody listens. `codec` is loads and dumps of a faster JSON library."""
+        self = cls(codec)
+        loop = asyncio.get_running_loop()
         try:
-            return cls(*await asyncio.open_unix_connection(path, limit=1 << 20), codec)
+            self._transport, _ = await loop.create_unix_connection(
+                lambda: _Wire(self._answer, self._gone), str(path)
+            )
         except OSError as error:
             raise SignerGone(f"cannot connect: {error.strerror}") from None
+        return self
 
     async def close(self) -> None:
         """End the connection and wait until it has ended."""
-        self._writer.transport.abort()
-        await asyncio.wait([self._receiving])
+        self._transport.abort()
+        await self.wait_gone()
 
     async def wait_gone(self) -> None:
         """Return when the connection has ended, whoever ended it."""
-        await asyncio.wait([self._receiving])
+        await asyncio.wait([self._gone])
 
-    async def _receive(self) -> None:
-        try:
-            while True:
-                length = int.from_bytes(await self._reader.readexactly(4), "big")
-                answer = self._loads(await self._reader.readexactly(length))
-                number = answer["id"]
-                if number is None:  # it could not be read: answers come in order, so it is the oldest
-                    number = next(iter(self._waiting), None)
-                waiting = self._waiting.pop(number, None)
-                if waiting is None or waiting.done():  # the caller gave up; the journal keeps what was signed
-                    continue
-                if "ok" in answer:
-                    waiting.set_result(answer["ok"])
-                else:
-                    waiting.set_exception(SignerRefused(**answer["error"]))
-        except (OSError, EOFError):  # IncompleteReadError is an EOFError
-            pass
-        finally:
-            self._writer.transport.abort()
-            for left in self._waiting.values():
-                if not left.done():
-                    left.set_exception(SignerGone("the connection ended"))
+    def _fail_waiting(self, _gone: asyncio.Future[None]) -> None:
+        for left in self._waiting.values():
+            if not left.done():
+                left.set_exception(SignerGone("the connection ended"))
+
+    def _answer(self, frame: bytes) -> None:
+        answer = self._loads(frame)
+        number = answer["id"]
+        if number is None:  # it could not be read: answers come in order, so it is the oldest
+            number = next(iter(self._waiting), None)
+        waiting = self._waiting.pop(number, None)
+        if waiting is None or waiting.done():  # the caller gave up; the journal keeps what was signed
+            return
+        if "ok" in answer:
+            waiting.set_result(answer["ok"])
+        else:
+            waiting.set_exception(SignerRefused(**answer["error"]))
 
     async def request(self, op: str, **members: Any) -> Any:
         """Any operation of the protocol; the members of its answer."""
-        if self._receiving.done():
+        if self._gone.done():
             raise SignerGone("the connection has ended")
         self._number += 1
         body = self._dumps({"id": self._number, "op": op, **members})
         waiting = self._waiting[self._number] = asyncio.get_running_loop().create_future()
-        self._writer.write(len(body).to_bytes(4, "big") + body)
+        self._transport.write(len(body).to_bytes(HEAD, "big") + body)
         return await waiting
 
     async def _batch(self, op: str, **members: Any) -> Batch:

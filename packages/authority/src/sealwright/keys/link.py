@@ -20,6 +20,10 @@ from sealwright_signer.client import Connection, Hello, SignerGone, SignerRefuse
 
 log = logging.getLogger(__name__)
 
+ACK_LEAVES = 512
+ACK_SECONDS = 0.05
+"""The signer is told of durable leaves in steps: as many leaves, or so many seconds after the first."""
+
 _TIMES = struct.Struct(">QQ")
 _TIMES_AT = 66
 """Offset of `iat` and `exp` in a token leaf (docs/formats/ledger.md)."""
@@ -46,7 +50,8 @@ class SignerLink:
         self._writer = writer
         self.hello = hello
         self._acked = hello.acked
-        self._acks: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._acknowledging: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(cls, connection: Connection, open_log: Callable[[Hello], LogWriter]) -> SignerLink:
@@ -76,15 +81,25 @@ class SignerLink:
 
     async def close(self) -> None:
         """End the connection."""
+        if self._timer is not None:
+            self._timer.cancel()
         await self._connection.close()
 
     async def _commit(self, batch: SignerBatch, records: Sequence[bytes | None] = ()) -> None:
         await self._writer.commit(Batch(batch.first, batch.leaves, batch.checkpoint), records)
-        if self._writer.size > self._acked:
-            self._acked = self._writer.size
-            task = asyncio.get_running_loop().create_task(self._acknowledge(self._acked))
-            self._acks.add(task)
-            task.add_done_callback(self._acks.discard)
+        if self._writer.size - self._acked >= ACK_LEAVES:
+            self._start_acknowledging()
+        elif self._timer is None and self._writer.size > self._acked:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(ACK_SECONDS, self._start_acknowledging)
+
+    def _start_acknowledging(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._acked = self._writer.size
+        loop = asyncio.get_running_loop()
+        self._acknowledging = loop.create_task(self._acknowledge(self._acked))  # kept: tasks are held weakly
 
     async def _acknowledge(self, size: int) -> None:
         try:

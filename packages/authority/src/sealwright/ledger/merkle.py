@@ -45,8 +45,16 @@ class Frontier:
 
     def extend(self, leaves: Iterable[bytes]) -> None:
         """Add leaves (not yet hashed)."""
-        for leaf in leaves:
-            self.append(leaf_hash(leaf))
+        nodes, size, sha256 = self._nodes, self.size, hashlib.sha256
+        for leaf in leaves:  # written out: this runs for every token
+            hashed = sha256(b"\x00" + leaf).digest()
+            rest = size
+            while rest & 1:
+                hashed = sha256(b"\x01" + nodes.pop() + hashed).digest()
+                rest >>= 1
+            nodes.append(hashed)
+            size += 1
+        self.size = size
 
     def root(self) -> bytes:
         """Merkle tree head."""

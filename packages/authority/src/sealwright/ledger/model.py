@@ -9,7 +9,7 @@ import json
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from sealwright.errors import Refused
 
@@ -69,7 +69,8 @@ class Log:
     closed_at: int | None
 
 
-class Entry(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Entry:
     """One stored leaf with its private record (salt and JSON), None where erased or never released."""
 
     index: int
