@@ -1,7 +1,7 @@
 """Answers plain token requests straight from the connection; everything else is uvicorn's.
 
 Every connection to the public port begins here. A plain POST to a token endpoint, whole within `MAX_WHOLE`
-bytes, goes to the endpoint without an ASGI cycle and its task (ADR 0010). At the first one that is not so,
+bytes, goes to the endpoint without an ASGI cycle and its task (ADR 0009). At the first one that is not so,
 the connection is handed to uvicorn for the rest of its life, with all that was read and not answered.
 httptools parses here as it does there.
 

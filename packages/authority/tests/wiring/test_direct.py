@@ -1,0 +1,308 @@
+"""The direct front says nothing that uvicorn alone would not say: every request goes to both."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+import pytest
+
+from sealwright.clock import SystemClock
+from sealwright.ids import secret_digest
+from sealwright.issuer.http import TokenEndpoint
+from sealwright.issuer.model import Client, RealmPolicy
+from sealwright.issuer.service import Issuer
+from sealwright.wiring.direct import MAX_WHOLE, DirectHttp
+from sealwright.wiring.servers import HttpServer, bind_tcp
+
+pytestmark = [pytest.mark.enable_socket]
+
+SECRET = "s3cret"
+BASIC = b"Basic " + base64.b64encode(f"app:{SECRET}".encode())
+WRONG = b"Basic " + base64.b64encode(b"app:wrong")
+FORM = b"grant_type=client_credentials"
+PATH = b"/enterprise/oauth2/token"
+DEADLINE = 60
+
+
+class Signer:
+    log_id = "aaaaaaaaaaaaaaaa"
+
+    async def sign(
+        self, requests: Sequence[Sequence[Any]], records: Sequence[bytes], answered: Callable[[], None]
+    ) -> Sequence[tuple[str, int] | dict[str, str]]:
+        assert len(requests) == len(records)
+        await asyncio.sleep(0)
+        answered()
+        return [(f"token-for-{request[3]}", request[7]) for request in requests]
+
+
+class Clients:
+    def get(self, client_id: str) -> Client | None:
+        app = Client("app", "enterprise", secret_digest(SECRET), ("https://api.example",), ("read",))
+        return app if client_id == "app" else None
+
+
+class NoReplay:
+    def use_once(self, client_id: str, assertion_id: str, expires_at: int, now: int) -> bool:
+        raise AssertionError("no client here has a key")
+
+
+def endpoint() -> TokenEndpoint:
+    realm = RealmPolicy("enterprise", "http://127.0.0.1/enterprise", 600, 3_600)
+    issuer = Issuer(
+        {"enterprise": realm},
+        Clients(),
+        NoReplay(),
+        lambda _realm: (Signer(), "kid"),
+        lambda *_args: None,
+        SystemClock(),
+    )
+    return TokenEndpoint(issuer, lambda *_args: None)
+
+
+async def elsewhere(scope: Any, receive: Any, send: Any) -> None:
+    """What uvicorn serves: the token endpoint, and one line for everything else."""
+    if scope["path"].endswith("/oauth2/token"):
+        await endpoint()(scope, receive, send)
+        return
+    body = f"{scope['method']} {scope['path']}".encode()
+    headers = [(b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def request(
+    body: bytes = FORM,
+    *,
+    method: bytes = b"POST",
+    path: bytes = PATH,
+    version: bytes = b"1.1",
+    headers: Sequence[bytes] = (),
+    authorization: bytes | None = BASIC,
+    media: bytes | None = b"application/x-www-form-urlencoded",
+    length: bool = True,
+) -> bytes:
+    lines = [b"%b %b HTTP/%b" % (method, path, version), b"Host: localhost"]
+    lines += [b"Authorization: " + authorization] if authorization is not None else []
+    lines += [b"Content-Type: " + media] if media is not None else []
+    lines += [b"Content-Length: %d" % len(body)] if length else []
+    return b"\r\n".join([*lines, *headers]) + b"\r\n\r\n" + body
+
+
+GET = request(b"", method=b"GET", path=b"/other", length=False)
+CHUNKED = request(
+    b"%x\r\n%b\r\n0\r\n\r\n" % (len(FORM), FORM), headers=[b"Transfer-Encoding: chunked"], length=False
+)
+CASES = {  # what is sent, and how many answers come back; None: until the server closes
+    "plain": (request(), 1),
+    "scope": (request(FORM + b"&scope=read"), 1),
+    "keep-alive said": (request(headers=[b"Connection: Keep-Alive"]), 1),
+    "close asked": (request(headers=[b"Connection: close"]), None),
+    "old version": (request(version=b"1.0"), None),
+    "secret in the form": (
+        request(FORM + b"&client_id=app&client_secret=" + SECRET.encode(), authorization=None),
+        1,
+    ),
+    "wrong secret": (request(authorization=WRONG), 1),
+    "no credentials": (request(authorization=None), 1),
+    "two credentials": (request(headers=[b"Authorization: " + BASIC]), 1),
+    "not ASCII": (request(authorization=b"Basic \xff"), 1),
+    "no media type": (request(media=None), 1),
+    "other media type": (request(media=b"application/json"), 1),
+    "media type with a parameter": (request(media=b"Application/X-WWW-Form-URLencoded; charset=utf-8"), 1),
+    "unknown realm": (request(path=b"/nobody/oauth2/token"), 1),
+    "escaped path": (request(path=b"/enter%70rise/oauth2/token"), 1),
+    "query": (request(path=PATH + b"?a=b"), 1),
+    "absolute target": (request(path=b"http://localhost" + PATH), 1),
+    "no body": (request(b""), 1),
+    "repeated parameter": (request(FORM + b"&" + FORM), 1),
+    "unknown grant": (request(b"grant_type=password"), 1),
+    "token for a token": (request(b"grant_type=urn:ietf:params:oauth:grant-type:token-exchange"), 1),
+    "other method": (request(b"", method=b"GET", length=False), 1),
+    "put": (request(method=b"PUT"), 1),
+    "other path": (GET, 1),
+    "chunked": (CHUNKED, 1),
+    "large": (request(FORM + b"&x=" + b"a" * MAX_WHOLE), 1),
+    "too large": (request(FORM + b"&x=" + b"a" * 40_000), 1),
+    "upgrade": (request(headers=[b"Upgrade: websocket"]), 1),
+    "two at once": (request() + request(authorization=WRONG), 2),
+    "three at once, mixed": (request() + GET + request(), 3),
+    "many at once": (request() * 40, 40),
+    "no HTTP": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", None),
+    "two lengths": (request(headers=[b"Content-Length: 3"]), None),
+    "length and chunks": (request(headers=[b"Transfer-Encoding: chunked"]), None),
+    "bare line feeds": (request().replace(b"\r\n", b"\n"), None),
+    "space before the colon": (request(headers=[b"X-A : b"]), None),
+    "rubbish behind": (request() + b"rubbish\r\n\r\n", None),
+}
+PARTS: dict[str, Callable[[bytes], list[bytes]]] = {
+    "in one piece": lambda sent: [sent],
+    "head, then body": lambda sent: list(filter(None, _halves(sent, sent.find(b"\r\n\r\n") + 4))),
+    "in halves": lambda sent: list(filter(None, _halves(sent, len(sent) // 2))),
+    "in small pieces": lambda sent: [
+        *(sent[i : i + 40] for i in range(0, min(len(sent), 4_000), 40)),
+        *filter(None, [sent[4_000:]]),
+    ],
+}
+
+
+def _halves(sent: bytes, at: int) -> tuple[bytes, bytes]:
+    return sent[:at], sent[at:]
+
+
+async def answers(port: int, parts: Sequence[bytes], count: int | None) -> list[tuple[bytes, Any, bytes]]:
+    """Status line, headers without the date, and body of each answer."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    found: list[tuple[bytes, Any, bytes]] = []
+    try:
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+            await asyncio.sleep(0)  # so that the server reads it apart from the next
+        while count is None or len(found) < count:
+            try:
+                head = await reader.readuntil(b"\r\n\r\n")
+            except (asyncio.IncompleteReadError, ConnectionResetError):
+                break
+            first, *lines = head[:-4].split(b"\r\n")
+            headers = {name.lower(): value for name, value in (line.split(b": ", 1) for line in lines)}
+            body = await reader.readexactly(int(headers.get(b"content-length", b"0")))
+            headers.pop(b"date", None)
+            found.append((first, headers, body))
+    except ConnectionError:  # the server closed while we were still sending: the same for both
+        pass
+    finally:
+        writer.close()
+    return found
+
+
+@contextlib.asynccontextmanager
+async def serving(direct: TokenEndpoint | None) -> AsyncIterator[int]:
+    """The port of a server."""
+    listener = bind_tcp("127.0.0.1", 0)
+    server = HttpServer(elsewhere, listener, direct)
+    task = asyncio.create_task(server.run())
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        server.stop()
+        await task
+
+
+@pytest.mark.parametrize("split", PARTS)
+def test_the_direct_front_answers_as_uvicorn_does(split: str) -> None:
+    async def go() -> dict[str, list[Any]]:
+        told = {}
+        async with serving(endpoint()) as front, serving(None) as alone:
+            for case, (sent, count) in CASES.items():
+                async with asyncio.timeout(DEADLINE):
+                    told[case] = [await answers(port, PARTS[split](sent), count) for port in (front, alone)]
+        return told
+
+    for case, (by_front, by_uvicorn) in asyncio.run(go()).items():
+        assert by_front == by_uvicorn, case
+        assert CASES[case][1] in (None, len(by_front)), case
+
+
+class Wire:
+    """A transport that keeps what is written."""
+
+    def __init__(self) -> None:
+        self.written, self.closed, self.paused = b"", False, False
+        self.protocol: Any = None
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+    def set_protocol(self, protocol: Any) -> None:
+        self.protocol = protocol
+
+    def pause_reading(self) -> None:
+        self.paused = True
+
+    def resume_reading(self) -> None:
+        self.paused = False
+
+    def get_extra_info(self, _name: str) -> None:
+        return None
+
+
+async def until(holds: Callable[[], object]) -> None:
+    """Return when it holds."""
+    async with asyncio.timeout(DEADLINE):
+        while not holds():  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0)
+
+
+async def front() -> tuple[DirectHttp, Wire]:
+    """A connection without a network, as uvicorn makes it."""
+    import uvicorn
+    from uvicorn.server import ServerState
+
+    config = uvicorn.Config(elsewhere, log_config=None, access_log=False, lifespan="off", limit_concurrency=8)
+    config.load()
+    connection, wire = DirectHttp(endpoint(), config, ServerState(), {}), Wire()
+    connection.connection_made(wire)  # type: ignore[arg-type]
+    return connection, wire
+
+
+def test_a_plain_request_never_leaves_the_direct_front() -> None:
+    async def go() -> Wire:
+        connection, wire = await front()
+        connection.data_received(request())
+        await until(lambda: wire.written)
+        return wire
+
+    wire = asyncio.run(go())
+    assert wire.protocol is None
+    assert b"token-for-app" in wire.written
+
+
+def test_who_does_not_wait_for_an_answer_is_not_read_without_bound() -> None:
+    async def go() -> tuple[bool, int]:
+        connection, wire = await front()
+        connection.data_received(request())
+        early = request() * (2 * MAX_WHOLE // len(request()))
+        connection.data_received(early)
+        paused = wire.paused
+        await until(lambda: wire.protocol)
+        return paused, wire.written.count(b"token-for-app")
+
+    assert asyncio.run(go()) == (True, 1)
+
+
+def test_a_stop_lets_the_request_under_way_finish() -> None:
+    async def go() -> Wire:
+        connection, wire = await front()
+        connection.data_received(request())
+        connection.shutdown()
+        before = wire.closed
+        await until(lambda: wire.closed)
+        assert not before
+        return wire
+
+    wire = asyncio.run(go())
+    assert b"connection: close\r\n" in wire.written
+    assert b"token-for-app" in wire.written
+
+
+def test_too_many_connections_are_uvicorns_to_refuse() -> None:
+    async def go() -> Wire:
+        connection, wire = await front()
+        connection._state.connections |= {object() for _ in range(8)}  # type: ignore[misc]
+        connection.data_received(request())
+        return wire
+
+    assert asyncio.run(go()).protocol is not None
