@@ -70,9 +70,11 @@ drills: env ## run the Storm-0558 drill against a sandbox (options: make drills 
 	$(BIN)/sealwright drill run storm-0558 $(ARGS)
 
 conformance: env-dev ## put some hundred named tokens to ours and to other validators; writes docs/conformance.md
-	npm ci --silent --prefix packages/validate/adapters
+	npm ci --silent --ignore-scripts --prefix packages/validate/adapters
+	mvn -B -q -f packages/validate/adapters/spring/pom.xml package
 	mkdir -p build
 	$(BIN)/sealwright-validate conformance --all --tolerate-others --node packages/validate/adapters \
+		--java packages/validate/adapters/spring/target/jars \
 		--markdown docs/conformance.md --html build/conformance.html $(ARGS)
 
 bench: env-dev ## the whole benchmark table in one run

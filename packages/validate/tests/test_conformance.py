@@ -1,5 +1,6 @@
 """The conformance suite as a tool: it grades soundly, drives services, and reports in every form."""
 
+import io
 import json
 import runpy
 from collections.abc import Iterator
@@ -17,7 +18,8 @@ from sealwright_validate.conformance.case import Case, Collector, Force
 from sealwright_validate.conformance.grade import Column, Grade, Table, grade
 from sealwright_validate.conformance.render.html import as_html
 from sealwright_validate.conformance.render.machine import as_json, as_junit
-from sealwright_validate.conformance.render.text import as_markdown, as_text
+from sealwright_validate.conformance.render.terminal import draw, show
+from sealwright_validate.conformance.render.text import as_markdown, as_text, not_right
 from sealwright_validate.conformance.run import Options, run
 from sealwright_validate.conformance.targets.libraries import LIBRARIES
 from sealwright_validate.conformance.targets.model import Said, TargetAbsentError, Verdict
@@ -34,7 +36,8 @@ def table() -> Table:
     import pytest_socket
 
     pytest_socket.enable_socket()
-    return run(["ours", "ours-plain", *LIBRARIES, "jose"], Options(node_folder=ADAPTERS))
+    options = Options(node_folder=ADAPTERS, java_folder=ADAPTERS / "spring" / "target" / "jars")
+    return run(["ours", "ours-plain", *LIBRARIES, "jose", "spring"], options)
 
 
 def column(table: Table, name: str) -> Column:
@@ -62,7 +65,9 @@ def test_ours_with_a_plain_key_set_is_never_wrong(table: Table) -> None:
     assert wrong(table, "sealwright-validate, plain") == set()
 
 
-@pytest.mark.parametrize("name", ["PyJWT", "joserfc", "Authlib", "python-jose", "jwcrypto", "jose (node)"])
+@pytest.mark.parametrize(
+    "name", ["PyJWT", "joserfc", "Authlib", "python-jose", "jwcrypto", "jose (node)", "Spring Security"]
+)
 def test_libraries_accept_good_tokens_and_fall_for_storm_0558(table: Table, name: str) -> None:
     found = column(table, name)
     assert {case.name for case in table.cases if case.force is Force.MUST and case.accept} <= {
@@ -130,6 +135,26 @@ def test_the_outcome_is_told_in_every_form_without_a_token(table: Table) -> None
     assert told[as_html].count("<rect ") == len(table.cases) * len(table.columns)
     assert "<script" not in told[as_html]
     assert "http" not in told[as_html].partition("<table>")[0]
+
+
+def test_on_a_terminal_each_relying_party_gets_a_table_of_its_own(table: Table) -> None:
+    rich = pytest.importorskip("rich.console", reason="RICH ABSENT: install sealwright-validate[conformance]")
+    hostile = Column("[red]x[/red]", "", table.columns[0].said, table.columns[0].grades)
+    out = io.StringIO()
+    shown = Table(table.made_at, table.cases, [*table.columns, hostile], {"ghost": "not [bold]here"})
+    draw(shown, rich.Console(file=out, force_terminal=True, color_system=None, width=160))
+    for column in shown.columns:
+        assert column.title in out.getvalue()
+        wrong_ones = [case.name for case in not_right(shown, column, Grade.WRONG)]
+        assert all(name in out.getvalue() for name in wrong_ones)
+    assert out.getvalue().count("│ all ") == len(shown.columns)
+    assert "absent: ghost: not [bold]here" in out.getvalue()
+
+
+def test_what_is_no_terminal_gets_plain_text(table: Table) -> None:
+    out = io.StringIO()
+    show(table, out)
+    assert out.getvalue() == as_text(table)
 
 
 def test_hostile_texts_stay_texts_in_the_page(table: Table) -> None:

@@ -11,7 +11,8 @@ from typing import Final
 from sealwright_validate.conformance.grade import Grade, Table
 from sealwright_validate.conformance.render.html import as_html
 from sealwright_validate.conformance.render.machine import as_json, as_junit
-from sealwright_validate.conformance.render.text import as_markdown, as_text
+from sealwright_validate.conformance.render.terminal import show
+from sealwright_validate.conformance.render.text import as_markdown
 from sealwright_validate.conformance.run import BUILT_IN, Options, run
 from sealwright_validate.conformance.targets.model import Setup
 from sealwright_validate.conformance.targets.ours import OUR_NAME
@@ -46,6 +47,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
         "--root-out", metavar="FILE", help="write the pinned root here before services are waited for"
     )
     command.add_argument("--node", default=".", metavar="DIR", help="folder in which npm put jose")
+    command.add_argument("--java", default=".", metavar="DIR", help="folder in which Maven put Spring's jars")
     command.add_argument(
         "--tolerate-others", action="store_true", help="let only ours decide the exit status"
     )
@@ -63,12 +65,13 @@ def conformance(options: argparse.Namespace) -> int:
         Options(
             port=options.listen,
             node_folder=Path(options.node),
+            java_folder=Path(options.java),
             knows_manifest=options.profile == "sealwright",
             ready_within=options.ready,
             announce=(lambda setup: _announce(setup, options)) if services or options.root_out else None,
         ),
     )
-    sys.stdout.write(as_text(table))
+    show(table, sys.stdout)
     for name, render in _FORMATS.items():
         file = getattr(options, name)
         if file:

@@ -18,13 +18,13 @@ from sealwright_validate.conformance.server import LoopbackServer, Served
 from sealwright_validate.conformance.targets.libraries import LIBRARIES, Library
 from sealwright_validate.conformance.targets.model import Setup, Target, TargetAbsentError
 from sealwright_validate.conformance.targets.ours import Ours
-from sealwright_validate.conformance.targets.process import jose_on_node
+from sealwright_validate.conformance.targets.process import jose_on_node, spring_on_java
 from sealwright_validate.conformance.targets.service import Service
 from sealwright_validate.expect import ACCESS_TOKEN
 
 MANIFEST_LIFE: Final = 600  # seconds; a run takes a fraction of it
 OURS: Final = ("ours", "ours-plain")
-BUILT_IN: Final = (*OURS, *LIBRARIES, "jose")
+BUILT_IN: Final = (*OURS, *LIBRARIES, "jose", "spring")
 
 
 @contextmanager
@@ -70,6 +70,8 @@ def make_target(name: str, setup: Setup, cases: Mapping[str, Case], options: "Op
         return Library(distribution, make, setup)
     if name == "jose":
         return jose_on_node(setup, options.node_folder)
+    if name == "spring":
+        return spring_on_java(setup, options.java_folder)
     service = Service(name, knows_manifest=options.knows_manifest)
     service.wait_until_ready(cases["good_es256"].token, options.ready_within)
     return service
@@ -83,12 +85,14 @@ class Options:
         *,
         port: int = 0,
         node_folder: Path = Path(),
+        java_folder: Path = Path(),
         knows_manifest: bool = False,
         ready_within: float = 30.0,
         announce: Callable[[Setup], None] | None = None,
     ) -> None:
         self.port = port
         self.node_folder = node_folder
+        self.java_folder = java_folder
         self.knows_manifest = knows_manifest
         self.ready_within = ready_within
         self.announce = announce

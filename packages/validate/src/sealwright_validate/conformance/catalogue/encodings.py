@@ -50,7 +50,9 @@ def _parts(scene: Scene, found: Collector) -> None:
 
 def _base64(scene: Scene, found: Collector) -> None:
     # A subject that makes both '-' and '_' appear in the payload, and lengths that leave bits over.
-    good = scene.sign(claims=scene.claims(sub="a?~>ÿþ?~>"))
+    # One signature in sixteen holds neither: then its standard form would be its own.
+    signed = (scene.sign(claims=scene.claims(sub="a?~>ÿþ?~>")) for _ in range(64))
+    good = next(one for one in signed if not {"-", "_"}.isdisjoint(one.token.rpartition(".")[2]))
     header, payload, signature = good.token.split(".")
     for name, how, text in (
         ("padding", "padding behind the signature", f"{good.token}=="),
@@ -118,8 +120,7 @@ _LAX_BUT_HARMLESS = frozenset(
 
 
 def _standard(part: str) -> str:
-    changed = part.replace("-", "+").replace("_", "/")
-    return changed if changed != part else f"{part[:4]}+{part[4:]}"
+    return part.replace("-", "+").replace("_", "/")
 
 
 def _padded(data: bytes) -> str:

@@ -14,8 +14,11 @@ from typing import Any, Final
 
 from sealwright_validate.conformance.targets.model import Said, Setup, TargetAbsentError, Verdict
 
-_ANSWER_WITHIN: Final = 10.0  # seconds
-JOSE_PROGRAM: Final = Path(__file__).resolve().parents[1] / "adapters" / "jose.mjs"
+_START_WITHIN: Final = 90.0  # seconds: java compiles its program first
+_ANSWER_WITHIN: Final = 20.0  # seconds
+_ADAPTERS: Final = Path(__file__).resolve().parents[1] / "adapters"
+JOSE_PROGRAM: Final = _ADAPTERS / "jose.mjs"
+SPRING_PROGRAM: Final = _ADAPTERS / "Spring.java"
 
 
 class Process:
@@ -38,8 +41,10 @@ class Process:
                 "token_type": setup.token_type,
                 "algorithms": list(setup.algorithms),
                 "jwks": setup.jwks,
+                "jwks_uri": setup.jwks_uri,
                 "now": setup.now,
-            }
+            },
+            within=_START_WITHIN,
         )
         if "version" not in hello:
             self.close()
@@ -66,13 +71,13 @@ class Process:
         if self._running.stdout is not None:
             self._running.stdout.close()
 
-    def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
+    def _ask(self, question: dict[str, Any], within: float = _ANSWER_WITHIN) -> dict[str, Any]:
         if self._running.stdin is None:
             return {}
         try:
             self._running.stdin.write(json.dumps(question) + "\n")
             self._running.stdin.flush()
-            answer = json.loads(self._lines.get(timeout=_ANSWER_WITHIN))
+            answer = json.loads(self._lines.get(timeout=within))
         except (OSError, Empty, ValueError) as error:
             return {"detail": type(error).__name__}
         return answer if isinstance(answer, dict) else {}
@@ -81,6 +86,20 @@ class Process:
         if self._running.stdout is not None:
             for line in self._running.stdout:
                 self._lines.put(line)
+
+
+def spring_on_java(setup: Setup, folder: Path) -> Process:
+    """Spring Security's resource server on java. `folder` is where Maven put the jars (the pom.xml is beside
+    this repository's adapters).
+    """
+    if not any(folder.glob("spring-security-oauth2-jose-*.jar")):
+        raise TargetAbsentError(f"the jars of Spring are not in {folder}: run mvn package beside its pom.xml")
+    # javac is part of a JDK; a JRE cannot start a program from its source.
+    if shutil.which("javac") is None:
+        raise TargetAbsentError("javac is not installed")
+    quiet = "-Djava.util.logging.config.file=/dev/null"
+    command = ["java", quiet, "-cp", f"{folder.resolve()}/*"]
+    return Process("Spring Security", [*command, str(SPRING_PROGRAM)], folder, setup)
 
 
 def jose_on_node(setup: Setup, folder: Path) -> Process:
