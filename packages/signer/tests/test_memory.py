@@ -53,11 +53,12 @@ def memory_of(pid: int) -> bytes:
 
 def chunks(memory: bytes, size: int) -> Iterator[bytes]:
     """Contents of glibc heap chunks of this size that could be a secret; their headers stand before them."""
-    for header in (size + 16, size + 17):  # with the flag for "the previous chunk is in use" and without
+    # one or two steps larger where the heap had nothing nearer; the low bit: the previous chunk is in use
+    for header in (size + room + used for room in (16, 32, 48) for used in (0, 1)):
         at, sought = -1, struct.pack("<Q", header)
         while (at := memory.find(sought, at + 1)) >= 0:
             content = memory[at + 8 : at + 8 + size]
-            if len(content) == size and len(set(content)) > size // 4:
+            if len(content) == size and len(set(content)) > min(size // 3, 40):  # random bytes have 30 of 32
                 yield content
 
 

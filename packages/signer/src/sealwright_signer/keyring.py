@@ -3,6 +3,7 @@
 May never let a key sign outside its realm, algorithm or window, nor keep a private half past `use_until`.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -48,7 +49,7 @@ class Keyring:
 
     def __init__(self, policy: Policy, custody: Custody, identity: Identity) -> None:
         self._policy, self._custody, self._identity = policy, custody, identity
-        self.keys = dict[str, Key]()
+        self.keys, self._salt = dict[str, Key](), os.urandom(32)
 
     def make(self, wanted: dict[str, Any], now: int, index: int) -> tuple[Key, bytes]:
         """A new staged key, whose announcement will be leaf `index`, and that leaf."""
@@ -69,7 +70,11 @@ class Keyring:
         signed = self._identity.document(ANNOUNCEMENT, announced)
         verify, sign = jws.verifier(jwk, alg), partial(self._custody.sign, handle)
         self.keys[kid] = key = Key(realm, alg, kid, raw, signed, index, verify, sign, handle, **window)
-        return key, _event(key, "announced", now, announcement=signed)
+        # a custody outside this process has nothing in memory that a dump could hold
+        ask = getattr(self._custody, "fingerprints", None)
+        marks = ask(handle, self._salt) if ask else []
+        found = {"fingerprints": {"salt": self._salt.hex(), "entries": marks}} if marks else {}
+        return key, _event(key, "announced", now, announcement=signed, **found)
 
     def _require_window(
         self, realm: Realm, alg: str, now: int, *, use_from: int, use_until: int, verify_until: int
@@ -131,5 +136,5 @@ class Keyring:
         return [{name: getattr(key, name) for name in names} for key in self.keys.values()]
 
 
-def _event(key: Key, event: str, now: int, **further: str) -> bytes:
+def _event(key: Key, event: str, now: int, **further: Any) -> bytes:
     return json_leaf(KEY_EVENT, event=event, kid=key.kid, realm=key.realm.name, at=now, **further)

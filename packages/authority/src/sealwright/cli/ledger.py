@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -19,6 +20,7 @@ from sealwright.cli.output import console, moment, table, write_json
 from sealwright.cli.receipts import prove, verify
 from sealwright.cli.tokens import claimed_place
 from sealwright.errors import Refused
+from sealwright.ledger.fingerprints import fingerprint_files
 from sealwright.ledger.model import TokenLeaf, parse_leaf
 from sealwright.wiring.inspect import Inspection, inspect
 
@@ -98,6 +100,28 @@ def _describe(leaf: bytes) -> dict[str, Any]:
     kid = base64.urlsafe_b64encode(parsed.kid).rstrip(b"=").decode()
     times = {"iat": parsed.iat, "exp": parsed.exp}
     return {"kind": 1, "digest": parsed.digest.hex(), "kid": kid, **times, "record": parsed.record.hex()}
+
+
+@app.command()
+def fingerprints(
+    folder: Annotated[Path, typer.Argument(help="Where to write a file for each log.")],
+    *,
+    config: ConfigFile = None,
+    state: StateDirectory = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the fingerprints of our keys, by which `sealwright dumps scan` finds them in any dump."""
+    written: dict[str, int] = {}
+    folder.mkdir(parents=True, exist_ok=True)
+    for log_id, document in fingerprint_files(inspect(configured(config, state)).store):
+        file = folder / f"{log_id}.json"
+        file.write_text(document, encoding="utf-8")
+        written[str(file)] = document.count('"mac"')
+    if as_json:
+        write_json(written)
+        return
+    for name, marks in written.items():
+        sys.stdout.write(f"{name}: {marks} marks\n")
 
 
 @app.command()

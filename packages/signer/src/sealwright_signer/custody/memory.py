@@ -1,6 +1,7 @@
 """Keys in the signer's own memory: made here, used here, freed and cleared by OpenSSL at `destroy`.
 
-May never serialise a key: not to numbers, DER, PEM or a pickle, each of which would leave copies behind.
+May never serialise a key: not to numbers, DER, PEM or a pickle, each of which would leave copies behind. Its
+fingerprints are the one exception, made at birth by a module that clears what it copied (ADR 0020).
 """
 
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from sealwright_signer import jws
+from sealwright_signer import fingerprint, jws
 
 RSA_BITS = 2048
 
@@ -23,23 +24,28 @@ class MemoryCustody:
 
     def __init__(self) -> None:
         self._numbers = count(1)
-        self._keys: dict[int, tuple[Callable[[bytes], bytes], dict[str, str]]] = {}
+        self._keys: dict[int, tuple[Callable[[bytes], bytes], dict[str, str], Any]] = {}
 
     def generate(self, alg: str) -> int:
         """Make a key; an RSA key takes a tenth of a second or more, in which nothing else happens."""
         handle = next(self._numbers)
         key: Any
+        sign: Callable[[bytes], bytes]
         if alg == "ES256":
             key = ec.generate_private_key(ec.SECP256R1())
-            self._keys[handle] = partial(_ecdsa, key.sign), jws.public_jwk(key.public_key())
+            sign = partial(_ecdsa, key.sign)
         elif alg == "EdDSA":
             key = ed25519.Ed25519PrivateKey.generate()
-            self._keys[handle] = key.sign, jws.public_jwk(key.public_key())
+            sign = key.sign
         else:
             key = rsa.generate_private_key(public_exponent=65537, key_size=RSA_BITS)
             sign = partial(_rsa, key.sign, jws.RSA[alg])
-            self._keys[handle] = sign, jws.public_jwk(key.public_key())
+        self._keys[handle] = sign, jws.public_jwk(key.public_key()), key
         return handle
+
+    def fingerprints(self, handle: int, salt: bytes) -> list[dict[str, Any]]:
+        """What a scanner finds this key by."""
+        return fingerprint.of(self._keys[handle][2], salt)
 
     def sign(self, handle: int, message: bytes) -> bytes:
         """The raw JOSE signature; KeyError when the key is gone."""
