@@ -8,8 +8,10 @@ import pytest
 from sqlalchemy import Engine
 
 from authority_support.logs import Scribe, tokens
+from sealwright.ledger.files import LedgerFiles
 from sealwright.ledger.fsck import Report, check_ledger
 from sealwright.ledger.publisher import Publisher
+from sealwright.ledger.repair import plan_repair
 from sealwright.ledger.service import Ledger
 from sealwright.ledger.tiles import decode_bundle, encode_bundle
 from sealwright.store.db import open_state
@@ -185,4 +187,95 @@ def test_a_log_that_was_closed_before_it_was_published_is_sound_and_gets_publish
     assert site.check().sound
     site.publish()
     assert site.file("checkpoint").is_file()
+    assert site.check().sound
+
+
+def edit_superseded_partial(site: Site) -> None:
+    file = site.file("tile/0/002.p/10")
+    file.write_bytes(site.file("tile/0/002.p/88").read_bytes()[:319] + b"\xff")
+
+
+def leave_a_file_of_no_leaf(site: Site) -> None:
+    file = site.file("tile/entries/002.p/200")
+    file.write_bytes(site.file("tile/entries/002.p/88").read_bytes())
+
+
+def leave_a_file_of_no_tile(site: Site) -> None:
+    site.file("tile/0/x000/001").mkdir(parents=True)
+    (site.file("tile/0/x000/001") / "note.txt").write_text("x")
+
+
+@pytest.mark.parametrize(
+    ("damage", "code", "byte"),
+    [
+        (edit_superseded_partial, "tile_differs", 319),
+        (leave_a_file_of_no_leaf, "file_beyond_head", None),
+        (leave_a_file_of_no_tile, "unknown_file", None),
+    ],
+)
+def test_every_file_is_compared_whatever_its_size(
+    site: Site, damage: Callable[[Site], None], code: str, byte: int | None
+) -> None:
+    damage(site)
+    assert [(found.code, found.byte) for found in site.check().damages] == [(code, byte)]
+
+
+def test_a_superseded_partial_file_that_is_true_is_no_damage(site: Site) -> None:
+    site.file("tile/0/002.p/10").write_bytes(site.file("tile/0/002.p/88").read_bytes()[:320])
+    site.file("tile/0/.003.new").write_bytes(b"a crash in the middle of writing")
+    report = site.check()
+    assert report.sound
+    assert report.files == 8
+
+
+def repaired(site: Site) -> list[str]:
+    steps = plan_repair(site.store, LedgerFiles(site.files))
+    for step in steps:
+        step.do()
+    return [step.what for step in steps if step.possible]
+
+
+MENDED = [
+    edit_leaf,
+    delete_leaf,
+    reorder_leaves,
+    edit_bundle,
+    truncate_bundle,
+    delete_tile,
+    edit_tile,
+    edit_superseded_partial,
+]
+
+
+@pytest.mark.parametrize("damage", MENDED)
+def test_what_can_be_derived_is_rebuilt(site: Site, damage: Callable[[Site], None]) -> None:
+    damage(site)
+    plan_repair(site.store, LedgerFiles(site.files))
+    assert not site.check().sound, "a plan changes nothing"
+    assert repaired(site)
+    left = {found.code for found in site.check().damages}
+    # A record that was moved with its leaf is not the record of the leaf that was put back.
+    assert left <= ({"record_digest"} if damage is reorder_leaves else set())
+    assert repaired(site) == []
+
+
+def test_a_leaf_that_was_edited_everywhere_is_not_made_up(site: Site) -> None:
+    edit_leaf(site)
+    edit_bundle(site)
+    assert repaired(site) == []
+    assert not site.check().sound
+
+
+def test_a_lost_checkpoint_file_is_published_again_and_a_frontier_recomputed(site: Site) -> None:
+    before = site.file("checkpoint").read_text()
+    site.file("checkpoint").write_text("nonsense")
+    site.sql("UPDATE logs SET frontier = x''")
+    assert len(repaired(site)) == 2
+    assert site.file("checkpoint").read_text() == before
+    assert site.check().sound
+
+
+def test_a_lost_private_record_is_no_damage_and_is_not_made_up(site: Site) -> None:
+    site.sql("UPDATE leaves SET record = NULL WHERE idx = 5")
+    assert repaired(site) == []
     assert site.check().sound

@@ -324,3 +324,23 @@ def test_prove_and_verify_on_the_command_line_agree(
     assert main(["ledger", "verify", str(receipt), "--json", *state]) == 0
     assert json.loads(capsys.readouterr().out)["leaf"]["kid"] == kid
     assert main(["ledger", "prove", "--kid", kid, "--jti", "x", *state]) == 2
+
+
+def test_fsck_checks_the_log_list_and_rebuilds_its_file(
+    site: Sandbox, http: httpx.Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    eventually(http, "/ledger/log-list.json")
+    capsys.readouterr()
+    state = ["--state", str(site.state)]
+    served = site.state / "ledger" / "log-list.json"
+    true = served.read_bytes()
+    assert main(["ledger", "fsck", *state]) == 0
+    served.write_bytes(true.replace(b'"root_version"', b'"root-version"'))
+    capsys.readouterr()
+    assert main(["ledger", "fsck", "--json", *state]) == 1
+    damages = json.loads(capsys.readouterr().out)["damages"]
+    assert [(found["code"], found["byte"]) for found in damages] == [("log_list_file", 6)]
+    assert main(["ledger", "fsck", "--repair", *state]) == 0
+    assert served.read_bytes() != true
+    assert main(["ledger", "fsck", "--repair", "--apply", *state]) == 0
+    assert served.read_bytes() == true

@@ -1,7 +1,5 @@
 """`sealwright ledger`: reads the ledger from the state directory; works while the authority runs and while it
-does not.
-
-Changes nothing.
+does not. Commands that change something print their plan and need `--apply`.
 """
 
 from __future__ import annotations
@@ -11,10 +9,10 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
 import typer
 
 from sealwright.cli import ledger_witnesses
+from sealwright.cli.fsck import fsck
 from sealwright.cli.options import AsJson, ConfigFile, StateDirectory, configured
 from sealwright.cli.output import console, moment, table, write_json
 from sealwright.cli.receipts import prove, verify
@@ -25,30 +23,10 @@ from sealwright.ledger.model import TokenLeaf, parse_leaf
 from sealwright.wiring.inspect import Inspection, inspect
 
 app = typer.Typer(no_args_is_help=True)
+app.command()(fsck)
 app.command()(prove)
 app.command()(verify)
 app.command("witnesses")(ledger_witnesses.command)
-
-
-@app.command()
-def fsck(*, config: ConfigFile = None, state: StateDirectory = None, as_json: AsJson = False) -> None:
-    """Read the whole ledger again and name what is wrong, down to the leaf. Exit status 1 when anything
-    is.
-    """
-    report = inspect(configured(config, state)).fsck()
-    if as_json:
-        write_json(msgspec.to_builtins(report) | {"sound": report.sound})
-    else:
-        to = console()
-        counted = f"{report.logs} logs, {report.leaves} leaves ({report.tokens} tokens), {report.files} files"
-        to.print(f"[green]sound[/]: {counted}" if report.sound else f"[red]damaged[/]: {counted}")
-        for damage in report.damages:
-            leaf = "" if damage.index is None else f" leaf {damage.index}"
-            byte = "" if damage.byte is None else f" byte {damage.byte}"
-            to.print(
-                f"  {damage.log_id}{leaf}: {damage.message} [dim]({damage.code}, {damage.where}{byte})[/]"
-            )
-    raise typer.Exit(0 if report.sound else 1)
 
 
 @app.command()

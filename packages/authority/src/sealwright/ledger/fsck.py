@@ -2,8 +2,9 @@
 
 Checks, for each log: entries are there without a gap and parse; each private record has the digest in its
 leaf; the stored head is signed by the log's key and covers exactly the leaves; the stored frontier agrees;
-the published checkpoint is signed and covers a prefix; every published bundle and tile has the bytes that
-the leaves give. The log id must be that of the key. It changes nothing.
+the published checkpoint is signed and covers a prefix; every bundle and tile that is there, of whatever size,
+has the bytes that the leaves give; the log list holds and its heads are those of the leaves. The log id must
+be that of the key. It changes nothing.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ from pathlib import Path
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from sealwright.errors import Refused
-from sealwright.ledger.files import LOG_LIST
+from sealwright.ledger.files import CHECKPOINT, LedgerFiles
+from sealwright.ledger.fsck_files import FileCheck
+from sealwright.ledger.fsck_list import CheckedList, check_list
 from sealwright.ledger.merkle import Frontier, leaf_hash
-from sealwright.ledger.model import Entry, Log, TokenLeaf, parse_leaf
+from sealwright.ledger.model import Entry, Log, StoredList, TokenLeaf, parse_leaf
 from sealwright.ledger.note import Checkpoint, Verifier, open_checkpoint, parse_vkey
 from sealwright.ledger.ports import LedgerStore
-from sealwright.ledger.tiles import WIDTH, encode_bundle, perfect_root, tile_path
+from sealwright.ledger.tiles import WIDTH
+from sealwright_validate.log_list import ListedLog
 
 CHUNK = 32 * WIDTH
 LOG_ID_BYTES = 10
@@ -59,42 +63,70 @@ class Report:
         return not self.damages
 
 
-def check_ledger(store: LedgerStore, directory: Path, progress: Progress | None = None) -> Report:
+@dataclass(frozen=True, slots=True)
+class ListToCheck:
+    """The log list and the roots that it is checked with, in the order of their versions."""
+
+    stored: StoredList | None
+    roots: list[bytes]
+
+
+def check_ledger(
+    store: LedgerStore,
+    directory: Path,
+    progress: Progress | None = None,
+    *,
+    cold: Path | None = None,
+    listed: ListToCheck | None = None,
+) -> Report:
     """Check every log in the store and every log directory on disk.
 
     Args:
         store: the durable rows.
         directory: where the tlog-tiles files are.
         progress: called now and then.
+        cold: where old segments were moved to.
+        listed: the log list, where it is to be checked as well.
     """
     report = Report()
+    checked = CheckedList({}) if listed is None else check_list(directory, listed.stored, listed.roots)
+    report.damages += [Damage("", f.code, f.where, None, f.byte, f.message) for f in checked.faults]
     known = store.logs()
-    for stored in known:
-        _LogCheck(store, stored, directory / stored.log_id, report, progress).run()
-        report.logs += 1
     names = {stored.log_id for stored in known}
-    if directory.is_dir():
-        for found in sorted(directory.iterdir()):
-            if found.name not in names and found.name != LOG_LIST:
-                report.damages.append(
-                    Damage(
-                        found.name, "unknown_log", str(found), None, None, "files of a log that is not stored"
-                    )
-                )
+    files = LedgerFiles(directory, cold)
+    for stored in known:
+        _LogCheck(store, stored, files, report, progress, checked.logs.get(stored.log_id)).run()
+        report.logs += 1
+    for log in checked.logs.values():
+        if log.log_id not in names and log.size:
+            message = "the log list names a log that is not stored"
+            report.damages.append(Damage(log.log_id, "leaf_missing", "log_list", 0, None, message))
+    for top in (directory, cold):
+        for found in sorted(top.iterdir()) if top is not None and top.is_dir() else ():
+            if found.name not in names and found.is_dir():
+                message = "files of a log that is not stored"
+                report.damages.append(Damage(found.name, "unknown_log", str(found), None, None, message))
     return report
 
 
 class _LogCheck:
     def __init__(
-        self, store: LedgerStore, stored: Log, directory: Path, report: Report, progress: Progress | None
+        self,
+        store: LedgerStore,
+        stored: Log,
+        files: LedgerFiles,
+        report: Report,
+        progress: Progress | None,
+        listed: ListedLog | None,
     ) -> None:
         self._store = store
         self._log = stored
-        self._directory = directory
+        self._where = files
         self._report = report
         self._progress = progress
+        self._listed = listed
         self._frontier = Frontier()
-        self._files = _FileCheck(directory, self._damage)
+        self._first_difference: int | None = None
 
     def _damage(
         self, code: str, where: str, message: str, index: int | None = None, byte: int | None = None
@@ -105,19 +137,52 @@ class _LogCheck:
         """Check one log."""
         verifier = self._verifier()
         published = self._published(verifier) if verifier else None
+        tops = [top for top in (self._where.hot, self._where.cold) if top is not None]
+        directories = [top / self._log.log_id for top in tops]
+        files = FileCheck(directories, published.size if published else 0, self._damage)
+        # Files are written behind the rows: what was found above, the rows read from here on cover.
+        self._log = self._store.log(self._log.log_id) or self._log
+        heads = self._heads(published)
         for entry in self._entries():
             self._check_entry(entry)
             self._frontier.append(leaf_hash(entry.leaf))
-            self._files.add(entry.leaf)
-            if published is not None and published.size == self._frontier.size:
-                if published.root != self._frontier.root():
-                    self._damage("published_root", "checkpoint", "the published head covers other leaves")
-                self._files.finish(published.size)
+            files.add(entry.leaf)
+            if self._frontier.size in heads:
+                self._check_heads(heads[self._frontier.size])
+        whole = self._frontier.size == self._log.size
+        if whole:
+            files.finish()
+        self._first_difference = files.first_difference
         self._check_head(verifier)
         if published is not None and published.size > self._frontier.size:
             message = f"the published head covers {published.size} leaves, {self._frontier.size} are stored"
             self._damage("leaf_missing", "leaves", message, index=self._frontier.size)
-        self._report.files += self._files.checked
+        self._check_listed()
+        self._report.files += files.checked
+
+    def _heads(self, published: Checkpoint | None) -> dict[int, list[tuple[str, str, bytes]]]:
+        """By size: (code, where, root) of heads that the leaves must lead to on the way."""
+        heads: dict[int, list[tuple[str, str, bytes]]] = {}
+        if published is not None:
+            heads.setdefault(published.size, []).append(("published_root", "checkpoint", published.root))
+        if self._listed is not None and self._listed.size:
+            listed = ("listed_root", "log_list", self._listed.root)
+            heads.setdefault(self._listed.size, []).append(listed)
+        return heads
+
+    def _check_heads(self, heads: list[tuple[str, str, bytes]]) -> None:
+        for code, where, root in heads:
+            if root != self._frontier.root():
+                message = "this head covers other leaves than are stored"
+                self._damage(code, where, message)
+
+    def _check_listed(self) -> None:
+        if self._listed is None:
+            return
+        size = self._listed.size
+        if size > self._log.size or (self._listed.closed_at is not None and size != self._log.size):
+            message = f"the log list names {size} leaves, {self._log.size} are stored"
+            self._damage("leaf_missing", "log_list", message, index=min(size, self._log.size))
 
     def _verifier(self) -> Verifier | None:
         try:
@@ -132,8 +197,8 @@ class _LogCheck:
         return verifier
 
     def _published(self, verifier: Verifier) -> Checkpoint | None:
-        file = self._directory / "checkpoint"
-        if not file.is_file():
+        file = self._where.find(self._log.log_id, CHECKPOINT)
+        if file is None:
             return None  # not published yet; the publisher makes the files from the store at the next start
         try:
             return open_checkpoint(file.read_text(encoding="utf-8"), verifier)
@@ -195,7 +260,7 @@ class _LogCheck:
             message = f"the head covers {head.size} leaves, the log says {self._log.size}"
             self._damage("stored_checkpoint", "logs.size", message, index=min(head.size, self._log.size))
         elif self._frontier.size == head.size and head.root != self._frontier.root():
-            index = self._files.first_difference
+            index = self._first_difference
             message = "the leaves are not those that the signer's head covers" + (
                 f"; the published files differ first at leaf {index}" if index is not None else ""
             )
@@ -203,93 +268,3 @@ class _LogCheck:
         stored = self._store.frontier(self._log.log_id)
         if stored != self._frontier.nodes and not self._has_grown():
             self._damage("frontier", "logs.frontier", "the stored frontier is not that of the leaves")
-
-
-class _FileCheck:
-    """Compares published files with what the leaves give."""
-
-    def __init__(self, directory: Path, damage: Callable[..., None]) -> None:
-        self._directory = directory
-        self._damage = damage
-        self._bundle: list[bytes] = []
-        self._levels: list[list[bytes]] = [[]]
-        self._tiles = [0]
-        self._size = 0
-        self._finished = not (directory / "checkpoint").is_file()
-        self.first_difference: int | None = None
-        self.checked = 0
-
-    def add(self, leaf: bytes) -> None:
-        """Take the next leaf; full files are compared as they fill."""
-        if self._finished:
-            return
-        self._size += 1
-        self._bundle.append(leaf)
-        if len(self._bundle) == WIDTH:
-            self._compare_bundle("", (self._size - 1) // WIDTH)
-            self._bundle = []
-        self._add_hash(0, leaf_hash(leaf))
-
-    def _add_hash(self, level: int, hashed: bytes) -> None:
-        if level == len(self._levels):
-            self._levels.append([])
-            self._tiles.append(0)
-        hashes = self._levels[level]
-        hashes.append(hashed)
-        if len(hashes) == WIDTH:
-            self._compare(str(level), self._tiles[level], "", b"".join(hashes))
-            self._levels[level] = []
-            self._tiles[level] += 1
-            self._add_hash(level + 1, perfect_root(hashes))
-
-    def finish(self, size: int) -> None:
-        """The published size is reached: compare the partial files of exactly this size."""
-        self._finished = True
-        if self._bundle:
-            self._compare_bundle(f".p/{len(self._bundle)}", size // WIDTH)
-        for level, hashes in enumerate(self._levels):
-            if hashes:
-                self._compare(str(level), self._tiles[level], f".p/{len(hashes)}", b"".join(hashes))
-
-    def _compare_bundle(self, suffix: str, number: int) -> None:
-        found, expected = self._read("entries", number, suffix, encode_bundle(self._bundle))
-        byte = _first_difference(found, expected)
-        if byte is None:
-            return
-        position, index = 0, number * WIDTH
-        for leaf in self._bundle:
-            position += 2 + len(leaf)
-            if byte < position:
-                break
-            index += 1
-        if self.first_difference is None:
-            self.first_difference = index
-        name = f"tile/entries/{tile_path(number)}{suffix}"
-        self._damage("bundle_differs", name, f"wrong from leaf {index} on", index=index, byte=byte)
-
-    def _compare(self, kind: str, number: int, suffix: str, expected: bytes) -> None:
-        found, expected = self._read(kind, number, suffix, expected)
-        byte = _first_difference(found, expected)
-        if byte is not None:
-            name = f"tile/{kind}/{tile_path(number)}{suffix}"
-            covered = WIDTH ** int(kind)
-            index = (number * WIDTH + byte // 32) * covered
-            self._damage("tile_differs", name, f"wrong hash over leaf {index}", index=index, byte=byte)
-
-    def _read(self, kind: str, number: int, suffix: str, expected: bytes) -> tuple[bytes, bytes]:
-        file = self._directory / "tile" / kind / (tile_path(number) + suffix)
-        full = self._directory / "tile" / kind / tile_path(number)
-        self.checked += 1
-        if file.is_file():
-            return file.read_bytes(), expected
-        # A partial file goes when its tile has filled meanwhile; the full one begins with the same bytes.
-        return (full.read_bytes()[: len(expected)] if full.is_file() else b""), expected
-
-
-def _first_difference(found: bytes, expected: bytes) -> int | None:
-    if found == expected:
-        return None
-    for position, (one, other) in enumerate(zip(found, expected, strict=False)):
-        if one != other:
-            return position
-    return min(len(found), len(expected))

@@ -101,6 +101,7 @@ class LogLists:
         self._file = directory / LOG_LIST
         self._authority = authority
         self._root_version = root_version
+        self._written = False
 
     async def keep(self) -> bool:
         """Make and serve a new list if one is due; whether one was made.
@@ -112,8 +113,8 @@ class LogLists:
         last = await asyncio.to_thread(self._store.latest)
         now = int(self._clock.now())
         if last is not None and not self._due(last, content_of(listed), now):
-            if not self._file.is_file():
-                await asyncio.to_thread(write_durably, self._file, last.document)
+            if not self._written:  # a crash may have come between the row and the file
+                await asyncio.to_thread(self._serve, last.document)
             return False
         version = (last.version if last else 0) + 1
         text = msgspec.json.encode(
@@ -130,8 +131,12 @@ class LogLists:
         served = {"root_version": self._root_version, "log_list": text, "receipt": receipt}
         stored = StoredList(version, now, now + LIFE, content_of(listed), msgspec.json.encode(served))
         await asyncio.to_thread(self._store.replace, stored)
-        await asyncio.to_thread(write_durably, self._file, stored.document)
+        await asyncio.to_thread(self._serve, stored.document)
         return True
+
+    def _serve(self, document: bytes) -> None:
+        write_durably(self._file, document)
+        self._written = True
 
     @staticmethod
     def _due(last: StoredList, content: str, now: int) -> bool:

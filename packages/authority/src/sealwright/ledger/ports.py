@@ -54,6 +54,22 @@ class LedgerStore(Protocol):
         ...
 
 
+class RepairableStore(LedgerStore, Protocol):
+    """A store whose rows can be put back where the signed head proves what they were."""
+
+    def restore_leaf(self, log_id: str, index: int, leaf: bytes) -> None:
+        """Put a leaf back that the signed head covers. Its private record stays as it is."""
+        ...
+
+    def restore_frontier(self, log_id: str, size: int, frontier: Sequence[bytes]) -> None:
+        """Replace the frontier of a log that has this size.
+
+        Raises:
+            Refused: `head_moved`.
+        """
+        ...
+
+
 class LogListStore(Protocol):
     """Keeps the newest log list, durably."""
 

@@ -156,6 +156,23 @@ class SqlLedgerStore:
                 update(logs).where(logs.c.log_id == log_id, logs.c.closed_at.is_(None)).values(closed_at=at)
             )
 
+    def restore_leaf(self, log_id: str, index: int, leaf: bytes) -> None:
+        """Put a leaf back that the signed head covers. Its private record stays as it is."""
+        with self._engine.begin() as connection:
+            row = self._row(connection, log_id)
+            number = row["id"] if row else 0
+            place = (leaves.c.log == number) & (leaves.c.idx == index)
+            if connection.execute(update(leaves).where(place).values(leaf=leaf)).rowcount != 1:
+                connection.execute(_INSERT, {"log": number, "idx": index, "leaf": leaf, "record": None})
+
+    def restore_frontier(self, log_id: str, size: int, frontier: Sequence[bytes]) -> None:
+        """Replace the frontier of a log that has this size; `head_moved` otherwise."""
+        same = (logs.c.log_id == log_id) & (logs.c.size == size)
+        change = update(logs).where(same).values(frontier=b"".join(frontier))
+        with self._engine.begin() as connection:
+            if connection.execute(change).rowcount != 1:
+                raise Refused("head_moved", "the log has grown meanwhile", log_id)
+
     def leaf(self, log_id: str, index: int) -> bytes | None:
         """One leaf."""
         with self._reader.connect() as connection:

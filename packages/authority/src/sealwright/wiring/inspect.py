@@ -12,25 +12,33 @@ from sealwright.clock import SystemClock
 from sealwright.config import Config
 from sealwright.errors import Misconfigured, Refused
 from sealwright.ledger.files import LedgerFiles
-from sealwright.ledger.fsck import Progress, Report, check_ledger
+from sealwright.ledger.fsck import ListToCheck, Progress, Report, check_ledger
 from sealwright.ledger.model import Place
-from sealwright.ledger.ports import LedgerStore
 from sealwright.ledger.receipts import Receipts
+from sealwright.ledger.repair import Step, plan_repair
 from sealwright.ledger.service import Ledger
 from sealwright.store.db import open_engine, require_readable
 from sealwright.store.keys import SqlKeyStore
 from sealwright.store.ledger import SqlLedgerStore
+from sealwright.store.log_list import SqlLogListStore
 
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
     """The ledger of a state directory."""
 
-    store: LedgerStore
+    store: SqlLedgerStore
     ledger: Ledger
     receipts: Receipts
     keys: SqlKeyStore
-    directory: Path
+    lists: SqlLogListStore
+    files: LedgerFiles
+    trust: Path
+
+    @property
+    def directory(self) -> Path:
+        """Where the published files are."""
+        return self.files.hot
 
     def announced(self, kid: str) -> Place:
         """The place of a key's announcement.
@@ -45,7 +53,13 @@ class Inspection:
 
     def fsck(self, progress: Progress | None = None) -> Report:
         """Read everything again and name what is wrong."""
-        return check_ledger(self.store, self.directory, progress)
+        roots = [file.read_bytes() for file in sorted(self.trust.glob("root-*.json"), key=_version)]
+        listed = ListToCheck(self.lists.latest(), roots) if roots else None
+        return check_ledger(self.store, self.directory, progress, cold=self.files.cold, listed=listed)
+
+    def repair(self) -> list[Step]:
+        """What would be rebuilt; nothing is before a step is done."""
+        return plan_repair(self.store, self.files, self.lists.latest())
 
 
 def inspect(config: Config) -> Inspection:
@@ -64,4 +78,10 @@ def inspect(config: Config) -> Inspection:
     ledger = Ledger(store, SystemClock(), lambda _log_id: None)
     files = LedgerFiles(config.state.path / "ledger")
     receipts = Receipts(store, files, store)
-    return Inspection(store, ledger, receipts, SqlKeyStore(engine), files.hot)
+    lists, trust = SqlLogListStore(engine), config.state.path / "trust"
+    return Inspection(store, ledger, receipts, SqlKeyStore(engine), lists, files, trust)
+
+
+def _version(root: Path) -> int:
+    number = root.stem.removeprefix("root-")
+    return int(number) if number.isdecimal() else 0
