@@ -10,6 +10,7 @@ from sealwright_validate.clock import FixedClock
 from sealwright_validate.conformance.authority import Issued, ThrowawayAuthority
 from sealwright_validate.conformance.server import LoopbackServer, Served
 from sealwright_validate.trust import FedTrust
+from validate_support.sidecar import Sidecar, running_sidecar
 
 NOW = 1_800_000_000.0
 MAIL = "https://mail.example"
@@ -60,6 +61,14 @@ def world() -> World:
 @pytest.fixture
 def new_world() -> Callable[..., World]:
     return make_world
+
+
+@pytest.fixture(scope="module")
+def sidecar(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sidecar]:
+    pytest_socket = pytest.importorskip("pytest_socket")
+    pytest_socket.enable_socket()
+    with running_sidecar(tmp_path_factory.mktemp("sidecar")) as running:
+        yield running
 
 
 @pytest.fixture
