@@ -20,7 +20,7 @@ from sealwright.detection.memory import SteppedClock
 from sealwright.errors import Unavailable
 from sealwright.response.ssf import http
 from sealwright.response.ssf.keys import RsaSetSigner
-from sealwright.response.ssf.memory import MemoryReceivers, MemoryStreamStore
+from sealwright.response.ssf.memory import MemoryLine, MemoryReceivers, MemoryStreamStore
 from sealwright.response.ssf.model import PUSH, Event, Status
 from sealwright.response.ssf.ports import StreamStore
 from sealwright.response.ssf.pushing import HttpLine, Pusher, PushMetrics
@@ -244,6 +244,37 @@ def test_an_outage_of_the_receiver_loses_nothing_and_keeps_jti_and_order(world: 
         assert await world.pusher.drain(stream_id) == 20
         assert [claims["jti"] for claims in world.receiver.sets] == queued
         assert world.store.oldest() == {}
+
+    acting(world, act)
+
+
+def test_an_event_that_nobody_acknowledges_is_told_of_unless_its_receiver_paused(world: World) -> None:
+    told: list[tuple[str, float]] = []
+
+    async def waited(stream_id: str, since: float) -> None:
+        told.append((stream_id, since))
+
+    async def act(client: httpx.AsyncClient) -> None:
+        stream_id = await world.push_stream(client)
+        pusher = Pusher(
+            world.transmitter,
+            world.store,
+            SIGNER,
+            MemoryLine(),
+            world.clock,
+            PushMetrics(CollectorRegistry()),
+            waited,
+        )
+        began = world.clock.now()
+        await world.transmitter.emit([world.revoked(1)])
+        world.clock.time += 600
+        await pusher.measure({stream_id})
+        assert told == [(stream_id, began)]
+        told.clear()
+        await pusher.measure(set())  # paused
+        await pusher.drain(stream_id)
+        await pusher.measure({stream_id})
+        assert told == []
 
     acting(world, act)
 

@@ -8,6 +8,7 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
@@ -20,6 +21,9 @@ from sealwright.config.model import AlarmsConfig, ResponseConfig
 from sealwright.drills.sandbox import REPORTER, Sandbox
 from sealwright.ledger.model import EventLeaf, parse_leaf
 from sealwright.wiring.search import search
+from sealwright_validate import Expect, Refused, Trust, Validator
+from sealwright_validate.signals import Signals
+from sealwright_validate.signals.ended import Ended
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.xdist_group("response")]
 PATIENCE = 60.0
@@ -195,6 +199,42 @@ def test_the_receiver_gets_signed_events_about_the_revocation(
     assert set(told) == {"session-revoked", "credential-change", "credential-compromise"}
     assert told["credential-change"]["friendly_name"] == attack["kid"]
     assert receiver.post(endpoint, json={"returnImmediately": True, "ack": list(sets)}).json()["sets"] == {}
+
+
+def test_a_validator_that_listens_refuses_a_revoked_key_before_any_new_manifest(
+    site: Sandbox, admin: httpx.Client, attack: dict[str, Any], tmp_path: Path
+) -> None:
+    assert attack
+    signals = Signals(site.url, REPORTER, site.secret, state_file=tmp_path / "signals.jsonl")
+    trust = Trust.fed(root=site.root, clock=site.clock)
+    validator = Validator(trust=trust, signals=signals)
+    expect = Expect(audience=site.audience("consumer"), realm="consumer")
+    try:
+        token = site.token("consumer")
+        trust.feed(json.dumps(site.call("/manifest").body).encode())
+        validator.start()
+        assert validator.validate(token, expect).kid
+        kid = jwt.get_unverified_header(token)["kid"]
+        body = {"action": "revoke_key", "subject": kid, "reason": "drill", "dry": False}
+        assert admin.post("/admin/act", json=body).status_code == 200
+
+        def refused() -> str | None:
+            try:
+                validator.validate(token, expect)
+            except Refused as refusal:
+                return str(refusal.reason.value)
+            return None
+
+        assert until(refused) in {"key_revoked", "token_revoked"}
+        assert until(lambda: signals.counts.acted >= 3)
+        assert Ended(tmp_path / "signals.jsonl", clock=site.clock).is_ended(kid, verified(token))
+    finally:
+        validator.close()
+
+
+def verified(token: str) -> dict[str, Any]:
+    claims: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
+    return claims
 
 
 def test_a_disabled_client_is_told_of_in_the_same_transaction(

@@ -27,6 +27,7 @@ from sealwright_validate.trust import Trust
 
 if TYPE_CHECKING:
     from sealwright_validate.observe import Observer
+    from sealwright_validate.signals import Signals
 
 FIRST_KEYS_WAIT: Final = 5.0  # seconds that the first validation may wait for the first publication
 UNKNOWN_KEY_WAIT: Final = 2.0  # seconds that a validation may wait for a key that it does not know yet
@@ -48,7 +49,8 @@ class Validator:
 
     `mode` is `async` or `strict`. `report` says where observations go. `skew` is how far clocks may differ,
     in seconds, 60 at the most. `possession` says how proofs are checked. `cache_size` bounds the number of
-    remembered tokens. Raises Misconfigured.
+    remembered tokens. `signals` are security events that end tokens between two manifests. Raises
+    Misconfigured.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Validator:
         skew: float = 5.0,
         possession: Possession | None = None,
         cache_size: int = DEFAULT_SIZE,
+        signals: "Signals | None" = None,
     ) -> None:
         if not 0 <= skew <= MAX_SKEW:
             raise Misconfigured(f"a skew of {skew} s: between 0 and {MAX_SKEW} s are allowed")
@@ -73,6 +76,7 @@ class Validator:
         self._strict = self.mode is Mode.STRICT
         self._skew = skew
         self._possession = possession or Possession()
+        self._signals = signals
         self._cache = TokenCache(cache_size)
         self._seen_heads = SeenHeads()
         self._wall = trust.clock.wall
@@ -91,6 +95,8 @@ class Validator:
         self.trust.wait_ready(FIRST_KEYS_WAIT)
         if self._observer is not None:
             self._observer.start()
+        if self._signals is not None:
+            self._signals.start()
 
     def close(self) -> None:
         """Stop the background threads; observations that wait are sent or spooled first."""
@@ -98,6 +104,8 @@ class Validator:
             self._observer.close()
         if self._ledger is not None:
             self._ledger.close()
+        if self._signals is not None:
+            self._signals.close()
         self.trust.close()
 
     def dpop_nonce(self) -> str | None:
@@ -166,6 +174,10 @@ class Validator:
         now = self._wall()
         if not entry.since <= now < entry.until or not held.is_fresh(now, self._monotonic()):
             return None
+        if self._signals is not None:
+            self._signals.start()
+            if self._signals.ended.is_ended(entry.verified.kid, entry.verified.claims) is not None:
+                return None  # the steps say why
         return None if self._must_ask(held.snapshot, entry.verified.key) else entry.verified
 
     def _must_ask(self, snapshot: KeySnapshot, key: TrustedKey) -> bool:
@@ -182,6 +194,9 @@ class Validator:
                     step(case)
             for step in TRUST_STEPS:
                 step(case)
+            if self._signals is not None:
+                self._signals.start()
+                self._signals.ended.require_living(case.header.kid, case.claims)
         except Refused as refusal:
             if refusal.reason is Reason.UNKNOWN_KEY and not learnt and trust.may_learn(case.header.kid):
                 raise _KeyWantedError(case.header.kid, trust) from None

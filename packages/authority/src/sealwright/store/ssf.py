@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -24,7 +25,9 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.exc import SQLAlchemyError
 
+from sealwright.errors import Unavailable
 from sealwright.ids import new_id
 from sealwright.response.ssf.model import Event, Stream, Waiting
 from sealwright.store.db import metadata, reader
@@ -54,6 +57,15 @@ outbox = Table(
 )
 
 
+@contextmanager
+def _transaction(engine: Engine) -> Iterator[Connection]:
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except SQLAlchemyError as error:
+        raise Unavailable("store_unavailable", "The state store does not answer.", str(error)) from error
+
+
 class SqlStreamStore:
     """`StreamStore` on a database."""
 
@@ -64,7 +76,7 @@ class SqlStreamStore:
     def put_stream(self, stream: Stream) -> None:
         """See the port."""
         content = msgspec.json.encode(stream).decode()
-        with self._engine.begin() as connection:
+        with _transaction(self._engine) as connection:
             changed = connection.execute(
                 update(streams_table)
                 .where(streams_table.c.stream_id == stream.stream_id)
@@ -76,24 +88,24 @@ class SqlStreamStore:
     def stream(self, stream_id: str) -> Stream | None:
         """See the port."""
         query = select(streams_table.c.content).where(streams_table.c.stream_id == stream_id)
-        with self._reader.connect() as connection:
+        with _transaction(self._reader) as connection:
             content = connection.execute(query).scalar_one_or_none()
         return msgspec.json.decode(content, type=Stream) if content is not None else None
 
     def streams(self) -> list[Stream]:
         """See the port."""
-        with self._reader.connect() as connection:
+        with _transaction(self._reader) as connection:
             return _streams(connection)
 
     def delete_stream(self, stream_id: str) -> None:
         """See the port."""
-        with self._engine.begin() as connection:
+        with _transaction(self._engine) as connection:
             connection.execute(delete(streams_table).where(streams_table.c.stream_id == stream_id))
             connection.execute(delete(outbox).where(outbox.c.stream_id == stream_id))
 
     def emit(self, events: Sequence[Event], issuer: str, now: float, only: str | None = None) -> int:
         """See the port."""
-        with self._engine.begin() as connection:
+        with _transaction(self._engine) as connection:
             return put(connection, events, issuer, now, only)
 
     def waiting(self, stream_id: str, limit: int) -> list[Waiting]:
@@ -104,16 +116,16 @@ class SqlStreamStore:
             .order_by(outbox.c.seq)
             .limit(limit)
         )
-        with self._reader.connect() as connection:
+        with _transaction(self._reader) as connection:
             return [_waiting(row) for row in connection.execute(query)]
 
     def acknowledge(self, stream_id: str, jtis: Collection[str]) -> int:
         """See the port."""
-        return sum(self._settle(stream_id, jti, TAKEN, None) for jti in jtis)
+        return self._settle(stream_id, jtis, TAKEN, None) if jtis else 0
 
     def reject(self, stream_id: str, errors: Mapping[str, str]) -> int:
         """See the port."""
-        return sum(self._settle(stream_id, jti, FAILED, error) for jti, error in errors.items())
+        return sum(self._settle(stream_id, [jti], FAILED, error) for jti, error in errors.items())
 
     def oldest(self) -> dict[str, float]:
         """See the port."""
@@ -122,12 +134,12 @@ class SqlStreamStore:
             .where(outbox.c.state == PENDING)
             .group_by(outbox.c.stream_id)
         )
-        with self._reader.connect() as connection:
+        with _transaction(self._reader) as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
 
-    def _settle(self, stream_id: str, jti: str, state: str, error: str | None) -> int:
-        mine = (outbox.c.stream_id == stream_id) & (outbox.c.jti == jti) & (outbox.c.state == PENDING)
-        with self._engine.begin() as connection:
+    def _settle(self, stream_id: str, jtis: Collection[str], state: str, error: str | None) -> int:
+        mine = (outbox.c.stream_id == stream_id) & outbox.c.jti.in_(jtis) & (outbox.c.state == PENDING)
+        with _transaction(self._engine) as connection:
             return connection.execute(update(outbox).where(mine).values(state=state, error=error)).rowcount
 
 

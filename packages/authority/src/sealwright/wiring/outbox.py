@@ -27,11 +27,11 @@ class Outbox:
         self._clock = clock
 
     def key_revoked(self, connection: Connection, key: Key) -> None:
-        """A key was revoked. With `issued_before` its older tokens stay valid: then no session is ended."""
-        reason = key.revoked_reason or "revoked"
-        events = key_revoked(self._issuer(key.realm), key.kid, float(key.changed_at), new_id("txn"), reason)
-        told = events if key.issued_before is None else events[1:]
-        put(connection, told, self._transmitter, self._clock.now())
+        """A key was revoked."""
+        issuer, reason = self._issuer(key.realm), key.revoked_reason or "revoked"
+        at = float(key.changed_at)
+        events = key_revoked(issuer, key.kid, at, new_id("txn"), reason, key.issued_before)
+        put(connection, events, self._transmitter, self._clock.now())
 
     def client_disabled(self, connection: Connection, client: Client) -> None:
         """A client was disabled."""

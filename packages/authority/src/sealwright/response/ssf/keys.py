@@ -17,7 +17,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 
-KEY_BITS = 3_072
+KEY_BITS = 2_048
+"""What the interoperability profile asks for at least. The key lives as long as its process, its signatures
+matter for minutes, and a revocation to fifty receivers is a hundred and fifty of them at once.
+"""
 PUBLIC_EXPONENT = 65_537
 
 

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from sealwright.clock import Clock
 from sealwright.errors import Refused, Unavailable
-from sealwright.response.ssf.model import PUSH, Status, Stream
+from sealwright.response.ssf.model import PUSH, Status, Stream, Waiting
 from sealwright.response.ssf.ports import Line, SetSigner, StreamStore
 from sealwright.response.ssf.service import Transmitter
 
@@ -102,20 +102,29 @@ class Pusher:
         tasks: dict[str, asyncio.Task[None]] = {}
         try:
             while True:
-                streams = await asyncio.to_thread(self._store.streams)
-                wanted = {
-                    s.stream_id for s in streams if s.delivery.method == PUSH and s.status is Status.ENABLED
-                }
-                for stream_id in tasks.keys() - wanted:
-                    tasks.pop(stream_id).cancel()
-                for stream_id in wanted - tasks.keys():
-                    tasks[stream_id] = asyncio.create_task(self._follow(stream_id))
-                await self._measure()
+                try:
+                    await self._look(tasks)
+                except Unavailable:
+                    await asyncio.sleep(FIRST_RETRY)
+                    continue
                 await self._transmitter.woken(LOOK_SECONDS)
         finally:
             for task in tasks.values():
                 task.cancel()
             await asyncio.gather(*tasks.values(), return_exceptions=True)
+
+    async def _look(self, tasks: dict[str, asyncio.Task[None]]) -> None:
+        """One task for each stream that is to be pushed to, and how long the oldest event waits."""
+        streams = await asyncio.to_thread(self._store.streams)
+        wanted = {s.stream_id for s in streams if s.delivery.method == PUSH and s.status is Status.ENABLED}
+        for stream_id in tasks.keys() - wanted:
+            tasks.pop(stream_id).cancel()
+        for stream_id in wanted - tasks.keys():
+            tasks[stream_id] = asyncio.create_task(self._follow(stream_id))
+        for task in tasks.values():
+            if task.done():
+                task.result()  # an error that nobody foresaw must end the process, not one stream
+        await self.measure({s.stream_id for s in streams if s.status is Status.ENABLED})
 
     async def drain(self, stream_id: str) -> int:
         """Push what waits for one stream, in order; returns how many were acknowledged.
@@ -128,17 +137,28 @@ class Pusher:
             stream = await asyncio.to_thread(self._store.stream, stream_id)
             if stream is None or stream.status is not Status.ENABLED:
                 break
-            for one in waiting:
-                try:
-                    await self._line.push(stream, self._signer.sign(one.claims))
-                except Refused as error:
-                    await asyncio.to_thread(self._store.reject, stream_id, {one.jti: error.code})
-                    self._metrics.refused.inc()
-                    continue
-                await asyncio.to_thread(self._store.acknowledge, stream_id, [one.jti])
-                self._metrics.pushed.inc()
-                done += 1
+            taken: list[str] = []
+            try:
+                for one in waiting:
+                    taken += [one.jti] if await self._push(stream, one) else []
+            finally:
+                if taken:
+                    await asyncio.to_thread(self._store.acknowledge, stream_id, taken)
+                    self._metrics.pushed.inc(len(taken))
+                    done += len(taken)
         return done
+
+    async def _push(self, stream: Stream, one: Waiting) -> bool:
+        """Whether the receiver took it; one that it will never take is set aside."""
+        # In a thread: fifty streams' signatures at once must not keep the event loop from issuing.
+        signed = await asyncio.to_thread(self._signer.sign, one.claims)
+        try:
+            await self._line.push(stream, signed)
+        except Refused as error:
+            await asyncio.to_thread(self._store.reject, stream.stream_id, {one.jti: error.code})
+            self._metrics.refused.inc()
+            return False
+        return True
 
     async def _follow(self, stream_id: str) -> None:
         retry = FIRST_RETRY
@@ -151,8 +171,10 @@ class Pusher:
                 await asyncio.sleep(retry * _chance.uniform(0.5, 1.0))
                 retry = min(retry * 2, LONGEST_RETRY)
 
-    async def _measure(self) -> None:
-        oldest: Mapping[str, float] = await asyncio.to_thread(self._store.oldest)
+    async def measure(self, enabled: set[str]) -> None:
+        """Of enabled streams: what a receiver has paused waits by its own wish."""
+        waits: Mapping[str, float] = await asyncio.to_thread(self._store.oldest)
+        oldest = {stream_id: at for stream_id, at in waits.items() if stream_id in enabled}
         self._metrics.age.set(max((self._clock.now() - at for at in oldest.values()), default=0.0))
         for stream_id, at in oldest.items():
             if self._waited is not None:

@@ -76,10 +76,14 @@ def claims_changed(
     return Event(type=TOKEN_CLAIMS_CHANGE, sub_id=subject, at=at, txn=txn, content=content)
 
 
-def key_revoked(issuer: str, kid: str, at: float, txn: str, reason: str) -> list[Event]:
-    """A signing key was revoked. No standard event says so (docs/detection.md): two say what follows from it.
+def key_revoked(
+    issuer: str, kid: str, at: float, txn: str, reason: str, issued_before: int | None = None
+) -> list[Event]:
+    """A signing key was revoked. No standard event says so (docs/detection.md): three say what follows from
+    it.
 
-    Every session of the issuer is to be ended, and the credential named by `kid` is compromised.
+    Every session of the issuer is to be ended, and the credential named by `kid` is compromised. With
+    `issued_before` (unix seconds) older tokens stay valid: then no session is ended.
     """
     tenant = {"format": "complex", "tenant": {"format": "opaque", "id": issuer}}
     credential = {"format": "opaque", "id": f"{issuer}#{kid}"}
@@ -94,8 +98,11 @@ def key_revoked(issuer: str, kid: str, at: float, txn: str, reason: str) -> list
         "event_timestamp": int(at),
         "reason_admin": reason,
     }
+    spared = {} if issued_before is None else {"issued_before": issued_before}
+    change, compromise = change | spared, compromise | spared
+    ended = Event(type=SESSION_REVOKED, sub_id=tenant, at=at, txn=txn, content=_caep(at, reason))
     return [
-        Event(type=SESSION_REVOKED, sub_id=tenant, at=at, txn=txn, content=_caep(at, reason)),
+        *([ended] if issued_before is None else []),
         Event(type=CREDENTIAL_CHANGE, sub_id=credential, at=at, txn=txn, content=change),
         Event(type=CREDENTIAL_COMPROMISE, sub_id=credential, at=at, txn=txn, content=compromise),
     ]
