@@ -57,6 +57,7 @@ class Origin:
         self._clock = clock
         self._tls = tls or (ssl.create_default_context() if self.encrypted else None)
         self._idle: list[HTTPConnection] = []
+        self._busy: set[HTTPConnection] = set()
         self._stream: socket | None = None
         self._lock = Lock()
 
@@ -88,12 +89,16 @@ class Origin:
             connection.close()
 
     def close(self) -> None:
-        """Close idle connections and end streams."""
+        """Close idle connections, end streams, and end requests that wait for an answer (Unavailable)."""
         with self._lock:
             idle, self._idle = self._idle, []
             stream, self._stream = self._stream, None
+            waiting = [connection.sock for connection in self._busy]
         for connection in idle:
             connection.close()
+        for line in waiting:
+            with suppress(OSError, AttributeError):  # it may have ended, or not have begun
+                line.shutdown(SHUT_RDWR)
         if stream is not None:
             with suppress(OSError):  # it may have ended by itself
                 stream.shutdown(SHUT_RDWR)
@@ -102,6 +107,7 @@ class Origin:
         """Drop connections without closing them properly: after a fork they belong to the parent."""
         self._lock = Lock()
         self._idle = []
+        self._busy = set()
         self._stream = None
 
     def _request(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
@@ -125,6 +131,8 @@ class Origin:
         body: bytes | None,
         headers: Mapping[str, str],
     ) -> Answer:
+        with self._lock:
+            self._busy.add(connection)
         try:
             response = self._send(connection, method, path, body, headers)
             received = self._read(response)
@@ -134,6 +142,9 @@ class Origin:
         except (OSError, HTTPException, ValueError) as error:  # ValueError: a host name that is none
             connection.close()
             raise self._failed(path, error) from None
+        finally:
+            with self._lock:
+                self._busy.discard(connection)
         names = {name.lower(): value for name, value in response.getheaders()}
         if response.will_close:
             connection.close()

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _LOG: Final = logging.getLogger("sealwright_validate")
 POLL: Final = "urn:ietf:rfc:8936"
 HOLD: Final = 40.0  # seconds that an answer may take: longer than a transmitter holds a poll
+ENDING: Final = 0.05  # seconds between attempts to end a poll
 FOLLOW: Final = 0.25  # seconds between looks at what another process wrote
 RETRY_FIRST, RETRY_LAST = 0.25, 30.0
 AT_ONCE: Final = 100
@@ -114,12 +115,15 @@ class Signals:
                 self._thread = Thread(target=self._run, name="sealwright-signals", daemon=True)
                 self._thread.start()
 
-    def close(self, timeout: float = 2.0) -> None:
+    def close(self, timeout: float = 5.0) -> None:
         """Stop. The stream stays, and keeps events until the next start."""
         self._stop.set()
-        if self._thread is not None and self._process == os.getpid():
-            self._thread.join(timeout)
-        self._origin.close()
+        thread = self._thread if self._process == os.getpid() else None
+        for _ in range(int(timeout / ENDING)):
+            self._origin.close()  # again and again: a poll may begin just now, and would be held for long
+            if thread is None or not thread.is_alive():
+                break
+            thread.join(ENDING)
 
     def take_push(
         self, body: bytes, content_type: str | None, authorization: str | None, expected: str
@@ -184,6 +188,8 @@ class Signals:
                         self._stop.wait(FOLLOW)
                 retry = RETRY_FIRST
             except (Unavailable, Refused, OSError) as error:
+                if self._stop.is_set():
+                    return
                 _LOG.warning("security events wait: %s", error)
                 self._stop.wait(retry)
                 retry = min(retry * 2, RETRY_LAST)
