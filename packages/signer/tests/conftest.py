@@ -82,7 +82,7 @@ class Rig:
     ) -> str:
         """A key whose window opens now, or after the lead where one is active."""
         keys = self.signer.keyring.keys.values()
-        lane = [k for k in keys if k.sign and (k.realm.name, k.alg) == (realm, alg)]
+        lane = [k for k in keys if k.live and (k.realm.name, k.alg) == (realm, alg)]
         begin = int(self.now[0]) + (1_800 if lane else 0)
         made = self.do(
             "make_key",

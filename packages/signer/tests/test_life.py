@@ -1,6 +1,7 @@
 """The life of a key and the rules of the clock: staged, active, destroyed, whoever asks or does not."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -160,10 +161,13 @@ class FaultyCustody(MemoryCustody):
         super().__init__()
         self.left = after
 
-    def sign(self, handle: int, message: bytes) -> bytes:
-        self.left -= 1
-        signature = super().sign(handle, message)
-        return signature if self.left >= 0 else signature[:-1] + bytes([signature[-1] ^ 1])
+    def sign(self, wanted: Sequence[tuple[int, bytes]]) -> list[bytes]:
+        signatures = super().sign(wanted)
+        for place, signature in enumerate(signatures):
+            self.left -= 1
+            if self.left < 0:
+                signatures[place] = signature[:-1] + bytes([signature[-1] ^ 1])
+        return signatures
 
 
 @pytest.mark.parametrize(

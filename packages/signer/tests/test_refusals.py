@@ -183,7 +183,7 @@ def test_a_request_that_is_none_is_a_bad_request(rig: Any, request_: Any) -> Non
 
 
 def test_codes_that_only_other_tests_provoke_are_known() -> None:
-    elsewhere = {"bad_request", "not_authority", "not_admitted", "status_not_allowed"}
+    elsewhere = {"bad_request", "not_authority", "not_admitted", "status_not_allowed", "custody_unavailable"}
     assert CASES.keys() | elsewhere == {code.value for code in Code}
 
 
@@ -274,7 +274,7 @@ def test_private_halves_can_be_destroyed_however_much_is_pending(rig: Any) -> No
     rig.now[0] += 3_600
     rig.signer.tick()
     assert {key["state"] for key in rig.signer.keyring.listed()} == {"destroyed"}
-    assert rig.signer.keyring.keys[other].sign is None
+    assert rig.signer.keyring.keys[other].live is False
 
 
 def test_more_keys_than_can_be_listed_are_refused(rig: Any, monkeypatch: pytest.MonkeyPatch) -> None:

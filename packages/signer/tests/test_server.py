@@ -209,7 +209,7 @@ def test_a_window_ends_though_nobody_asks_for_anything(connect: Connect, rig: An
     kid, observer = rig.key(use=60), connect()
     rig.now[0] += 60
     until = time.monotonic() + 20
-    while rig.signer.keyring.keys[kid].sign is not None:
+    while rig.signer.keyring.keys[kid].live:
         assert time.monotonic() < until
         time.sleep(0.01)
     assert observer.hello("observer")["keys"][0]["state"] == "destroyed"

@@ -9,21 +9,21 @@ import os
 import socket
 import struct
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any
 
 from sealwright_signer import isolation
 from sealwright_signer.clock import wall
-from sealwright_signer.custody import Custody, for_policy
+from sealwright_signer.custody import Custody, CustodyLost, for_policy
 from sealwright_signer.custody.memory import MemoryCustody
+from sealwright_signer.evidence import Ask
 from sealwright_signer.evidence import process as collector
 from sealwright_signer.policy import Policy, parse_policy
-from sealwright_signer.protocol import Misconfigured
+from sealwright_signer.protocol import Misconfigured, Refused
 from sealwright_signer.server import Server
 from sealwright_signer.signer import Signer
 
-EX_CONFIG, EX_ORPHAN = 78, 75  # sysexits.h
+EX_CONFIG, EX_ORPHAN, EX_LOST = 78, 75, 69  # sysexits.h
 
 
 def _say_where_only(kind: type[BaseException], _: BaseException, trace: TracebackType | None) -> None:
@@ -34,9 +34,9 @@ def _say_where_only(kind: type[BaseException], _: BaseException, trace: Tracebac
     sys.stderr.write(f"signer ends: {kind.__name__} at {where}\n")
 
 
-def _rehearse(policy: Policy) -> None:
-    """One life of a throwaway key per algorithm: whatever is imported late is imported now."""
-    signer, start = Signer(policy, MemoryCustody(), wall), int(wall())
+def _rehearse(policy: Policy, custody: Custody) -> None:
+    """One life of a throwaway key per algorithm: whatever is imported late, or fails late, does so now."""
+    signer, start = Signer(policy, custody, wall), int(wall())
     lanes = {alg: realm for realm in policy.realms.values() for alg in realm.algorithms}
     for alg, realm in lanes.items():
         window = {"use_from": start, "use_until": start + 9, "verify_until": start + 9 + realm.max_lifetime}
@@ -47,9 +47,11 @@ def _rehearse(policy: Policy) -> None:
         signer.destroy(kid=kid, reason="rehearsal")
 
 
-def main(
-    argv: Sequence[str] | None = None, *, custody: Callable[[Mapping[str, Any]], Custody] = for_policy
-) -> int:
+def _custody(policy: Policy) -> Custody:
+    return for_policy(policy.custody, sorted({a for r in policy.realms.values() for a in r.algorithms}))
+
+
+def main(argv: Sequence[str] | None = None, *, custody: Callable[[Policy], Custody] = _custody) -> int:
     """Run one incarnation; `custody` is for programs of their own that bring another one."""
     parser = argparse.ArgumentParser("sealwright-signer", description=__doc__)
     parser.add_argument("--listen-fd", type=int, required=True, help="inherited listening Unix socket")
@@ -61,15 +63,29 @@ def main(
         unverified_policy = source.read()
     try:
         policy = parse_policy(unverified_policy)
-        keys = custody(policy.custody)
+        keys = custody(policy)
         ask = collector.start(options.collector)
     except Misconfigured as error:
         sys.stderr.write(f"signer does not start: {error}\n")
         return EX_CONFIG
     listener = socket.socket(fileno=options.listen_fd)
+    try:
+        return _live(listener, policy, keys, ask)
+    except Refused as refusal:
+        sys.stderr.write(f"signer does not start: {refusal.message}\n")
+        return EX_CONFIG
+    except CustodyLost as lost:
+        sys.stderr.write(f"signer ends: {lost}\n")
+        return EX_LOST
+
+
+def _live(listener: socket.socket, policy: Policy, keys: Custody, ask: Ask) -> int:
     launcher, _, _ = struct.unpack("3i", listener.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     measures = isolation.take(isolation.BEFORE_KEYS)
-    _rehearse(policy)
+    _rehearse(policy, MemoryCustody())
+    if further := getattr(keys, "measures", None):  # of a custody outside this process
+        _rehearse(policy, keys)
+        measures += further
     measures += isolation.take(isolation.WITH_KEYS)
     if launcher not in (os.getppid(), 0):  # 0: it is in a process namespace that we cannot see into
         return EX_ORPHAN

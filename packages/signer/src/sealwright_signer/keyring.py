@@ -4,9 +4,8 @@ May never let a key sign outside its realm, algorithm or window, nor keep a priv
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from sealwright_signer import jws
@@ -25,7 +24,7 @@ _WINDOW = ("use_from", "use_until", "verify_until")
 
 @dataclass(slots=True)
 class Key:
-    """One key; times in seconds since 1970. `sign` is None once the private half is gone."""
+    """One key; times in seconds since 1970. It is live until its private half is gone."""
 
     realm: Realm
     alg: str
@@ -34,7 +33,6 @@ class Key:
     announcement: str
     ledger_index: int
     verify: jws.Verifier
-    sign: Callable[[bytes], bytes] | None
     handle: Any
     use_from: int
     use_until: int
@@ -42,6 +40,11 @@ class Key:
     state: str = STAGED
     proven: bool = False  # its first signature was verified
     headers: dict[str, str] = field(default_factory=dict)  # encoded JWS header and a dot, by token type
+
+    @property
+    def live(self) -> bool:
+        """Whether there is a private half."""
+        return self.state != DESTROYED
 
 
 class Keyring:
@@ -68,8 +71,8 @@ class Keyring:
         announced |= {"token_types": realm.token_types, "alg": alg, "max_lifetime": realm.max_lifetime}
         announced |= {**window, "incarnation": self._identity.log_id}
         signed = self._identity.document(ANNOUNCEMENT, announced)
-        verify, sign = jws.verifier(jwk, alg), partial(self._custody.sign, handle)
-        self.keys[kid] = key = Key(realm, alg, kid, raw, signed, index, verify, sign, handle, **window)
+        verify = jws.verifier(jwk, alg)
+        self.keys[kid] = key = Key(realm, alg, kid, raw, signed, index, verify, handle, **window)
         # a custody outside this process has nothing in memory that a dump could hold
         ask = getattr(self._custody, "fingerprints", None)
         marks = ask(handle, self._salt) if ask else []
@@ -79,7 +82,7 @@ class Keyring:
     def _require_window(
         self, realm: Realm, alg: str, now: int, *, use_from: int, use_until: int, verify_until: int
     ) -> None:
-        cold = not any(k.realm is realm and k.alg == alg and k.sign for k in self.keys.values())
+        cold = not any(k.realm is realm and k.alg == alg and k.live for k in self.keys.values())
         lead = -SKEW if cold else self._policy.rollover_lead
         timely = now + lead <= use_from <= now + KEY_USE_CEILING
         require(timely, Code.window_not_allowed, "use_from is too soon for validators, or too far off")
@@ -118,8 +121,8 @@ class Keyring:
 
     def destroy(self, key: Key, now: int, reason: str) -> Iterator[bytes]:
         """End the private half; nothing happens when it is gone already."""
-        if key.sign is not None:
-            handle, key.handle, key.sign, key.state = key.handle, None, None, DESTROYED
+        if key.live:
+            handle, key.handle, key.state = key.handle, None, DESTROYED
             self._custody.destroy(handle)
             yield _event(key, "destroyed", now, reason=reason)
 

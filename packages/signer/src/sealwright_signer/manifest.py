@@ -105,7 +105,7 @@ class ManifestRules:
             facts = own and (own.announcement, own.ledger_index)
             told = listed["announcement"], listed["ledger_index"]
             require(own and facts == told, Code.unknown_key, "not announced there by this incarnation")
-            true = status == VERIFY_ONLY or (own and own.sign and _RANK[status] <= _RANK[own.state])
+            true = status == VERIFY_ONLY or (own and own.live and _RANK[status] <= _RANK[own.state])
             require(true, Code.status_not_allowed, "the key is not in this state")
 
     def _require_consistent(self, keys: list[Members], revoked: list[Members], buried: list[Members]) -> None:

@@ -15,7 +15,8 @@ Code = StrEnum(
     "Code",
     "unknown_realm unknown_key key_of_other_realm key_not_active key_outside_window algorithm_not_allowed "
     "audience_not_allowed type_not_allowed lifetime_not_allowed claim_not_allowed window_not_allowed "
-    "status_not_allowed not_admitted version_not_newer bad_request not_authority too_many_pending",
+    "status_not_allowed not_admitted version_not_newer bad_request not_authority too_many_pending "
+    "custody_unavailable",
 )
 
 

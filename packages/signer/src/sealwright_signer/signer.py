@@ -7,7 +7,7 @@ checkpoint that goes with it.
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -95,6 +95,7 @@ class Signer:
 
     def tick(self) -> None:
         """Destroy what has reached the end of its window, asked or not."""
+        self._custody.require_there()
         self._now()
         if leaves := list(self.keyring.expire(self._latest)):
             self.journal.append(leaves)
@@ -173,53 +174,61 @@ class Signer:
         self.journal.require_room(len(requests))
         self.tick()
         batch = _Batch(self.keyring, (self._now(), self._latest), self.journal, len(requests))
-        results = []
+        refusals = list[str | None]()
         for unverified in requests:
             try:
-                results.append(batch.token(unverified))
+                batch.take(unverified)
+                refusals.append(None)
             except Refused as refusal:
                 self.refused(refusal.code)
-                results.append(encode({"refused": refusal.code, "message": refusal.message}))
-        self._signed += len(batch.leaves)
-        entered = self._enter(*batch.leaves)[1:] if batch.leaves else '"batch":null}'
-        return f'{{"results":[{",".join(results)}],{entered}'
+                refusals.append(encode({"refused": refusal.code, "message": refusal.message}))
+        tokens, leaves = batch.sign(self._custody)
+        self._signed += len(leaves)
+        results = ",".join([refused or next(tokens) for refused in refusals])
+        entered = self._enter(*leaves)[1:] if leaves else '"batch":null}'
+        return f'{{"results":[{results}],{entered}'
 
 
 class _Batch:
     """Tokens of one `sign`: one time, one run of indices, one draw of random bytes."""
 
     def __init__(self, ring: Keyring, times: tuple[float, float], journal: Journal, size: int) -> None:
-        self._ring, self._times, self._iat, self._ready = (
-            ring,
-            times,
-            int(times[0]),
-            dict[tuple[str, str], Key](),
-        )
+        self._ring, self._times, self._iat = ring, times, int(times[0])
+        self._ready = dict[tuple[str, str], Key]()
         self._place, self._next = journal.log_id, journal.size
         self._all, draw = size <= ALWAYS_VERIFIED, os.urandom(10 * size)
         self._blinds, self._dice = b64u(draw[: 9 * size]), draw[9 * size :]  # 9 bytes are 12 characters
-        self.leaves = list[bytes]()
+        self._wanted = list[tuple[Any, bytes]]()  # handle and signing input
+        self._rest = list[tuple[Key, int, bytes]]()  # key, exp and record's digest of each
 
     def _key(self, realm: str, kid: str) -> Key:
         self._ready[realm, kid] = key = self._ring.require_signing(realm, kid, *self._times)
         return key
 
-    def token(self, unverified: Any) -> str:
-        """JSON string of the signed token, its leaf added to `leaves`; Refused when it may not be."""
+    def take(self, unverified: Any) -> None:
+        """Decide on a request and write the token that it will be; Refused when it may not be."""
         request = require_shape(unverified)
         realm, kid, typ, ttl = request[0], request[1], request[2], request[7]
         key = self._ready.get((realm, kid)) or self._key(realm, kid)
         head, tail, record = claims(key.realm, request)
-        done, exp = len(self.leaves), min(self._iat + ttl, key.verify_until)
+        done, exp = len(self._rest), min(self._iat + ttl, key.verify_until)
         jti = f"{self._place}.{self._next + done}.{self._blinds[12 * done : 12 * done + 12]}"
         payload = f'{head},"iat":{self._iat},"exp":{exp},"jti":"{jti}"{tail}'
         signing_input = (key.headers.get(typ) or _header(key, typ)) + b64u(payload.encode())
-        message = signing_input.encode()
-        signature = key.sign(message)  # type: ignore[misc] # an active key has its private half
-        if self._all or not key.proven or key.alg in RSA or self._dice[done] < ONE_IN_SIXTEEN:
-            _require_valid(key, signature, message)
-        self.leaves.append(token_leaf(sha256(message).digest(), key.kid_raw, self._iat, exp, record))
-        return f'"{signing_input}.{b64u(signature)}"'
+        self._wanted.append((key.handle, signing_input.encode()))
+        self._rest.append((key, exp, record))
+
+    def sign(self, custody: Custody) -> tuple[Iterator[str], list[bytes]]:
+        """The tokens as JSON strings, and their leaves: of all that were taken, or an error and none."""
+        tokens, leaves, iat = list[str](), list[bytes](), self._iat
+        signatures = custody.sign(self._wanted) if self._wanted else []
+        signed = zip(self._wanted, self._rest, signatures, self._dice[: len(self._rest)], strict=True)
+        for (_, message), (key, exp, record), signature, die in signed:
+            if self._all or not key.proven or key.alg in RSA or die < ONE_IN_SIXTEEN:
+                _require_valid(key, signature, message)
+            leaves.append(token_leaf(sha256(message).digest(), key.kid_raw, iat, exp, record))
+            tokens.append(f'"{message.decode()}.{b64u(signature)}"')
+        return iter(tokens), leaves
 
 
 def _header(key: Key, typ: str) -> str:

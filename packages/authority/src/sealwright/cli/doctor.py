@@ -56,18 +56,19 @@ def examine_signer(config: Config) -> dict[str, Any]:
         "note": "",
     }
     with tempfile.TemporaryDirectory(prefix="sealwright-") as folder:
+        policy = signer_policy(config, [], 0)
+        if "label" in policy["custody"]:  # never that of a signer which may be running: its keys are its own
+            policy["custody"]["label"] = f"sealwright doctor {secrets.token_hex(8)}"
         launcher = ClientSignerLauncher(Path(folder), Path(folder), collector=config.admission.collector)
         try:
-            process = launcher.launch(0, signer_policy(config, [], 0))
+            process = launcher.launch(0, policy)
             try:
                 _, evidence = process.introduce(secrets.token_bytes(32))
                 described = process.describe()
             finally:
                 process.stop()
         except SealwrightError as error:
-            log = Path(folder) / "signer-0.log"
-            said = log.read_text(errors="replace").strip() if log.exists() else ""
-            return found | {"error": f"{error.public}{': ' if said else ''}{said}"}
+            return found | {"error": error.public}
     return found | {"started": True, "evidence": evidence.kind} | described
 
 

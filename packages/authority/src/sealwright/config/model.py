@@ -71,6 +71,27 @@ class SignerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     count: int = 1
 
 
+class CustodyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where private token keys live: in the signer's `memory`, or in a `pkcs11` token (docs/custody.md).
+
+    The rest is for a token: the `module` (a library) behind which it is, its label `token`, the `pin_file`
+    that holds its PIN, how many `sessions` sign at a time, the seconds of `patience` after which it counts as
+    lost, the folders that the module writes in (`reach`), whether it talks to a `network`, and variables of
+    its `environment`. With `objects` as `session` keys die with their signer; `token` stores them.
+    """
+
+    kind: str = "memory"
+    module: str = ""
+    token: str = ""
+    pin_file: str = ""
+    objects: str = "session"
+    sessions: int = 4
+    patience: Seconds = 10
+    reach: tuple[str, ...] = ()
+    network: bool = False
+    environment: dict[str, str] = msgspec.field(default_factory=dict)
+
+
 class AdmissionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What evidence a signer must show before it serves, and for how long (seconds) an appraisal holds.
 
@@ -194,6 +215,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keys: KeyConfig = KeyConfig()
     manifest: ManifestConfig = ManifestConfig()
     signers: SignerConfig = SignerConfig()
+    custody: CustodyConfig = CustodyConfig()
     admission: AdmissionConfig = AdmissionConfig()
     log: LogConfig = LogConfig()
     witness: WitnessConfig = WitnessConfig()

@@ -31,6 +31,8 @@ EVIDENCE_LEVELS = ("none", "simulated", "virtual-tpm", "hardware")
 PROVEN_LEVELS = ("virtual-tpm", "hardware")
 COLLECTORS = ("none", "simulated", "configfs-tsm", "sev-guest", "nsm", "tpm", "azure")
 RECHECK_FLOOR, RECHECK_CEILING = 5, 86_400
+CUSTODIES, TOKEN_OBJECTS = ("memory", "pkcs11"), ("session", "token")
+SESSIONS_CEILING, PATIENCE_CEILING = 64, 600
 LOG_LEVELS = ("debug", "info", "warning", "error")
 RESERVED_REALMS = frozenset(
     {"admin", "console", "healthz", "ledger", "manifest", "metrics", "observations", "readyz", "root", "ssf"}
@@ -62,6 +64,7 @@ def problems(config: Config) -> Iterator[Problem]:
     yield from _rotation(config)
     yield from _signers(config)
     yield from between("witness.timeout", config.witness.timeout, 1, WITNESS_WAIT_CEILING, "witness_timeout")
+    yield from _custody(config)
     if not config.realms:
         yield Problem("no_realm", "realms", "there is none", "name one, for example [realms.enterprise]")
     for name, realm in config.realms.items():
@@ -188,6 +191,33 @@ def _signers(config: Config) -> Iterator[Problem]:
             f'"{config.log.level}" is no level',
             f"use one of {', '.join(LOG_LEVELS)}",
         )
+
+
+def _custody(config: Config) -> Iterator[Problem]:
+    """Where keys live. What only the token can tell, the signer finds out when it starts."""
+    custody = config.custody
+    for name, value, known in (
+        ("kind", custody.kind, CUSTODIES),
+        ("objects", custody.objects, TOKEN_OBJECTS),
+    ):
+        if value not in known:
+            fix = f"use one of {', '.join(known)}"
+            yield Problem("custody", f"custody.{name}", f'"{value}" is not known', fix)
+    if custody.kind != "pkcs11":
+        return
+    if not custody.token:
+        yield Problem("custody", "custody.token", "there is none", "name the token's label")
+    places = {"module": (custody.module,), "pin_file": (custody.pin_file,), "reach": custody.reach}
+    for name, listed in places.items():
+        for place in listed:
+            if not place.startswith("/"):
+                yield Problem(
+                    "custody", f"custody.{name}", f'"{place}" is no absolute path', "write it whole"
+                )
+    if not 1 <= custody.sessions <= SESSIONS_CEILING:
+        wrong = f"{custody.sessions} is outside 1 to {SESSIONS_CEILING}"
+        yield Problem("custody", "custody.sessions", wrong, "choose one inside")
+    yield from between("custody.patience", custody.patience, 1, PATIENCE_CEILING, "custody")
 
 
 def _proof(config: Config) -> Iterator[Problem]:

@@ -39,8 +39,19 @@ def signer_policy(
         "rollover_lead": config.keys.lead,
         "key_use_max": config.keys.use,
         "realms": {name: _realm(config, name, realm) for name, realm in sorted(config.realms.items())},
-        "custody": {"kind": "memory"},
+        "custody": _custody(config),
     }
+
+
+def _custody(config: Config) -> dict[str, Any]:
+    custody = config.custody
+    if custody.kind == "memory":
+        return {"kind": "memory"}
+    named = {"kind": custody.kind, "module": custody.module, "token": custody.token}
+    named |= {"pin_file": custody.pin_file, "objects": custody.objects}
+    limits = {"sessions": custody.sessions, "patience": custody.patience, "network": custody.network}
+    reach = {"reach": list(custody.reach), "environment": dict(custody.environment)}
+    return {**named, **limits, **reach, "label": f"sealwright {origin_prefix(config)}"}
 
 
 def _realm(config: Config, name: str, realm: RealmConfig) -> dict[str, Any]:

@@ -39,6 +39,8 @@ async def _told(answer: Awaitable[T]) -> T:
     except SignerGone as error:
         raise Unavailable("signer_gone", "the signer went away", str(error)) from error
     except SignerRefused as error:
+        if error.code == "custody_unavailable":
+            raise Unavailable("custody_unavailable", "the keys cannot be used now", error.message) from error
         raise Refused(error.code, "the signer refused", error.message) from error
 
 

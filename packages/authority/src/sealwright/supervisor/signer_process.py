@@ -16,11 +16,13 @@ from typing import Any
 
 from sealwright.admission.model import Candidate, Evidence
 from sealwright.errors import Misconfigured, Refused, Unavailable
-from sealwright.supervisor.child import open_log
+from sealwright.supervisor.child import open_log, tail
 from sealwright_signer.client import Connection, Hello, Process, SignerGone, SignerRefused, launch
 
 ANSWER_LIMIT = 10.0
 """Seconds that a signer may take to introduce itself; it makes its identity key and shuts itself in first."""
+ENDING_LIMIT = 2.0
+"""Seconds in which a signer that does not answer may turn out to have ended."""
 LONGEST_SOCKET_PATH = 107
 """Bytes; sun_path of Linux less its end."""
 
@@ -28,8 +30,9 @@ LONGEST_SOCKET_PATH = 107
 class ClientSignerProcess:
     """A running signer."""
 
-    def __init__(self, process: Process, policy_digest: str) -> None:
+    def __init__(self, process: Process, policy_digest: str, log: Path | None = None) -> None:
         self._process = process
+        self._log = log
         self._policy_digest = policy_digest
 
     @property
@@ -69,13 +72,23 @@ class ClientSignerProcess:
         try:
             return asyncio.run(asyncio.wait_for(self._ask(nonce), ANSWER_LIMIT))
         except (SignerGone, TimeoutError) as error:
-            raise Unavailable("signer_silent", "the signer does not answer", repr(error)) from error
+            text = f"the signer does not answer{self._last_words()}"
+            raise Unavailable("signer_silent", text, repr(error)) from error
         except SignerRefused as error:
             raise Refused(
                 "signer_refused", f"the signer does not introduce itself: {error.message}"
             ) from error
         except (KeyError, TypeError, ValueError) as error:
             raise Refused("signer_nonsense", "the signer's introduction is malformed", repr(error)) from error
+
+    def _last_words(self) -> str:
+        """Why it has ended, as it said; nothing while it runs."""
+        try:
+            self._process.wait(ENDING_LIMIT)
+        except subprocess.TimeoutExpired:
+            return ""
+        said = tail(self._log, 1) if self._log else ""
+        return f": {said}" if said else ""
 
     async def _ask(self, nonce: bytes) -> tuple[Hello, dict[str, str]]:
         connection = await Connection.open(self._process.socket_path)
@@ -115,11 +128,16 @@ class ClientSignerLauncher:
                 "path_too_long",
                 f"{socket} is too long for a socket; choose a shorter state directory",
             )
-        descriptor = open_log(self._logs / f"signer-{slot}.log")
+        custody = policy["custody"]
+        if "label" in custody:  # a token tells apart whose keys it holds; what is left over is swept at start
+            policy = {**policy, "custody": {**custody, "label": f"{custody['label']} signer-{slot}"}}
+        log = self._logs / f"signer-{slot}.log"
+        descriptor = open_log(log)
         try:
             process = launch(policy, socket, log=descriptor, program=self._program, collector=self._collector)
         except (OSError, subprocess.SubprocessError) as error:
             raise Misconfigured("signer_not_started", f"the signer cannot be started: {error}") from error
         finally:
             os.close(descriptor)
-        return ClientSignerProcess(process, hashlib.sha256(json.dumps(policy).encode()).hexdigest())
+        digest = hashlib.sha256(json.dumps(policy).encode()).hexdigest()
+        return ClientSignerProcess(process, digest, log)

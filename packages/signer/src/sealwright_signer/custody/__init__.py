@@ -3,11 +3,15 @@
 A custody may never return a private half, write it, or keep it after `destroy`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from sealwright_signer.custody.memory import MemoryCustody
 from sealwright_signer.protocol import Misconfigured
+
+
+class CustodyLost(Exception):
+    """What keeps the keys is gone for this incarnation, which ends and says why. Nothing was signed."""
 
 
 class Custody(Protocol):
@@ -22,12 +26,19 @@ class Custody(Protocol):
         """Make a key for ES256, EdDSA, RS256 or PS256 and return its handle."""
         ...
 
-    def sign(self, handle: Any, message: bytes) -> bytes:
-        """The raw JOSE signature (RFC 7518 section 3) of `message`."""
+    def sign(self, wanted: Sequence[tuple[Any, bytes]]) -> list[bytes]:
+        """The raw JOSE signature (RFC 7518 section 3) of each message by its handle's key: all, or none.
+
+        KeyError for a handle that is dead; Refused when it failed this once; CustodyLost when for good.
+        """
         ...
 
     def public_jwk(self, handle: Any) -> dict[str, str]:
         """The required members of the public JWK."""
+        ...
+
+    def require_there(self) -> None:
+        """CustodyLost when what keeps the keys is gone; asked every second."""
         ...
 
     def destroy(self, handle: Any) -> None:
@@ -35,8 +46,14 @@ class Custody(Protocol):
         ...
 
 
-def for_policy(custody: Mapping[str, Any]) -> Custody:
-    """The custody that a policy's `custody` member names; Misconfigured when there is none of that name."""
+def for_policy(custody: Mapping[str, Any], algorithms: Sequence[str] = ()) -> Custody:
+    """The custody that a policy's `custody` member names; Misconfigured when there is none of that name, or
+    it cannot make keys for these algorithms.
+    """
     if custody == {"kind": "memory"}:
         return MemoryCustody()
+    if custody.get("kind") == "pkcs11":
+        from sealwright_signer.custody import pkcs11
+
+        return pkcs11.start(custody, algorithms)
     raise Misconfigured(f"custody {custody.get('kind')!r} is not known, or has members that it does not take")

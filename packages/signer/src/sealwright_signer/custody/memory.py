@@ -4,7 +4,7 @@ May never serialise a key: not to numbers, DER, PEM or a pickle, each of which w
 fingerprints are the one exception, made at birth by a module that clears what it copied (ADR 0020).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import count
 from typing import Any
@@ -47,13 +47,17 @@ class MemoryCustody:
         """What a scanner finds this key by."""
         return fingerprint.of(self._keys[handle][2], salt)
 
-    def sign(self, handle: int, message: bytes) -> bytes:
-        """The raw JOSE signature; KeyError when the key is gone."""
-        return self._keys[handle][0](message)
+    def sign(self, wanted: Sequence[tuple[int, bytes]]) -> list[bytes]:
+        """The raw JOSE signatures; KeyError when a key is gone."""
+        keys = self._keys
+        return [keys[handle][0](message) for handle, message in wanted]
 
     def public_jwk(self, handle: int) -> dict[str, str]:
         """The required members of the public JWK."""
         return self._keys[handle][1]
+
+    def require_there(self) -> None:
+        """It always is."""
 
     def destroy(self, handle: int) -> None:
         """Drop the only reference: OpenSSL clears the private numbers when it frees them."""

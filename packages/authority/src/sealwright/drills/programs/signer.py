@@ -7,7 +7,7 @@ library, `cryptography` and `sealwright_signer`, nothing else.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -45,8 +45,11 @@ class LeakingCustody:
             self._leak.flush()
         return handle
 
-    def sign(self, handle: int, message: bytes) -> bytes:
-        """The raw JOSE signature."""
+    def sign(self, wanted: Sequence[tuple[int, bytes]]) -> list[bytes]:
+        """The raw JOSE signatures."""
+        return [self._signed(handle, message) for handle, message in wanted]
+
+    def _signed(self, handle: int, message: bytes) -> bytes:
         key = self._keys[handle]
         if key is None:
             raise KeyError(handle)
@@ -58,6 +61,9 @@ class LeakingCustody:
         if key is None:
             raise KeyError(handle)
         return jws.public_jwk(key.public_key())
+
+    def require_there(self) -> None:
+        """It always is."""
 
     def destroy(self, handle: int) -> None:
         """Drop the private half, unless that control is switched off."""
@@ -88,7 +94,7 @@ def main() -> int:
     if "signer-policy" in flaws:
         _without_policy()
 
-    def custody(_policy: Mapping[str, Any]) -> LeakingCustody:
+    def custody(_policy: object) -> LeakingCustody:
         return LeakingCustody(leak, keeps="private-half-destroyed" in flaws)
 
     return program.main(sys.argv[4:], custody=custody)

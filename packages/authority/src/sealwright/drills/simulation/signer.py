@@ -44,13 +44,16 @@ class CopyingCustody:
             raise KeyError(handle)
         return key
 
-    def sign(self, handle: int, message: bytes) -> bytes:
-        """The raw JOSE signature."""
-        return jws.ecdsa_raw(self._key(handle).sign(message, jws.ES256))
+    def sign(self, wanted: Sequence[tuple[int, bytes]]) -> list[bytes]:
+        """The raw JOSE signatures."""
+        return [jws.ecdsa_raw(self._key(handle).sign(message, jws.ES256)) for handle, message in wanted]
 
     def public_jwk(self, handle: int) -> dict[str, str]:
         """The required members of the public JWK."""
         return jws.public_jwk(self._key(handle).public_key())
+
+    def require_there(self) -> None:
+        """It always is."""
 
     def destroy(self, handle: int) -> None:
         """Drop the private half (the attacker keeps its copy)."""

@@ -1,0 +1,104 @@
+"""`sealwright up` with its keys in a SoftHSM2 token: issued, rotated, and healed when the token goes."""
+
+import json
+import os
+import re
+import signal
+import tempfile
+from base64 import urlsafe_b64decode
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from authority_support.programs import Programs, until
+from signer_support.softhsm import LABEL, SoftHsm, make_token
+
+pytestmark = [pytest.mark.slow, pytest.mark.enable_socket]
+
+
+def settings(hsm: SoftHsm) -> str:
+    custody = hsm.custody(objects="token", patience=30)
+    quoted = "\n".join(
+        f'{name} = "{custody[name]}"' for name in ("kind", "module", "token", "pin_file", "objects")
+    )
+    variables = ", ".join(f'{name} = "{value}"' for name, value in hsm.environment.items())
+    return (
+        f"[custody]\n{quoted}\nsessions = 2\npatience = 30\n"
+        f'reach = ["{hsm.tokens}"]\nenvironment = {{ {variables} }}\n[manifest]\nlife = "10s"\n'
+    )
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="sw-") as name:
+        yield Path(name)
+
+
+@pytest.fixture(scope="module")
+def hsm(folder: Path) -> SoftHsm:
+    return make_token(folder / "hsm")
+
+
+@pytest.fixture(scope="module")
+def site(folder: Path, hsm: SoftHsm) -> Iterator[Programs]:
+    site = Programs(folder, settings(hsm))
+    shown = site.start()
+    assert site.process, shown
+    assert site.process.poll() is None, shown
+    yield site
+    site.stop()
+    assert hsm.objects() == 0  # an orderly end leaves no key in the token
+
+
+def kid_of(token: str) -> str:
+    header = token.split(".", maxsplit=1)[0]
+    kid: str = json.loads(urlsafe_b64decode(header + "=" * (-len(header) % 4)))["kid"]
+    return kid
+
+
+def test_tokens_come_from_the_token_and_a_revoked_key_leaves_it(site: Programs, hsm: SoftHsm) -> None:
+    before = until(lambda: site.token("enterprise"), "a token")
+    kid, held = kid_of(before), hsm.objects()
+    assert held >= 2  # a key for each realm, and those that are staged
+    revoked = site.run("keys", "revoke", kid, "--reason", "superseded", "--apply")
+    assert revoked.returncode == 0, revoked.stdout + revoked.stderr
+    after = until(lambda: site.token("enterprise"), "a token by another key")
+    assert kid_of(after) != kid
+    listed = json.loads(site.run("keys", "list", "--json").stdout)
+    live = [key for key in listed if key["state"] in ("staged", "active")]
+    assert hsm.objects() == len(live)
+
+
+def test_a_signer_whose_token_goes_is_replaced_and_issuing_goes_on(site: Programs, hsm: SoftHsm) -> None:
+    first = until(site.signer, "a signer")
+    described = site.run("doctor", "--json")
+    assert described.returncode == 0, described.stdout
+    shown = json.loads(described.stdout)["signer"]
+    assert shown["custody"] == "pkcs11"
+    (apart,) = (m for m in shown["isolation"] if m["measure"] == "custody_apart")
+    assert LABEL in apart["reason"]
+    children = Path(f"/proc/{first['pid']}/task/{first['pid']}/children").read_text().split()
+    keepers = [pid for pid in children if "NoNewPrivs:\t1" in status(pid) and "TracerPid:\t0" in status(pid)]
+    os.kill(int(keepers[0]), signal.SIGKILL)
+    until(lambda: (found := site.signer()) and found["log_id"] != first["log_id"], "another incarnation")
+    assert until(lambda: site.token("enterprise"), "a token")
+    said = (site.state / "log" / "signer-0.log").read_text()
+    assert re.search(r"signer ends: the keeper of the token has ended", said)
+
+
+def status(pid: str) -> str:
+    return Path(f"/proc/{pid}/status").read_text()
+
+
+def test_a_wrong_pin_stops_the_start_and_is_named(folder: Path, hsm: SoftHsm) -> None:
+    pin = folder / "wrong-pin"
+    pin.touch(mode=0o600)
+    pin.write_text("31415926")
+    (folder / "other").mkdir()
+    other = Programs(folder / "other", settings(hsm).replace(str(hsm.folder / "pin"), str(pin)))
+    shown = other.start()
+    assert other.process
+    assert other.process.wait(60) != 0
+    assert "the PIN is wrong" in shown
+    assert "31415926" not in shown
