@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+import sealwright.issuer.queue as issuer_queue
 from sealwright.errors import Unavailable
 from sealwright.issuer.model import SignRequest
-from sealwright.issuer.queue import MAX_UNDER_WAY, SignQueue
+from sealwright.issuer.queue import MAX_UNDER_WAY, WORTHWHILE, SignQueue
 
 
 class SlowDisk:
@@ -70,17 +71,59 @@ def test_a_disk_that_stands_still_bounds_the_batches_under_way() -> None:
         signer = SlowDisk()
         queue = queue_of(signer)
         asked = []
-        for number in range(100):
+        for number in range(3_000):
             asked.append(queue.submit(request_of(number), b"record"))
             for _ in range(4):
                 await asyncio.sleep(0)
-        assert len(signer.batches) == MAX_UNDER_WAY
+        signed = sum(signer.batches)
+        assert len(signer.batches) <= MAX_UNDER_WAY
+        assert signed < 3_000
         signer.durable.set()
-        await asyncio.gather(*asked)
-        assert sum(signer.batches) == 100
-        assert len(signer.batches) == MAX_UNDER_WAY + 1  # what had to wait went together
+        answers = await asyncio.gather(*asked)
+        assert [answer.token for answer in answers] == [f"token-of-c{number}" for number in range(3_000)]
+        assert sum(signer.batches) == 3_000
 
     asyncio.run(main())
+
+
+def test_many_that_wait_go_in_halves_so_that_the_signer_always_has_work() -> None:
+    async def main() -> list[int]:
+        signer = SlowDisk()
+        signer.durable.set()
+        queue = queue_of(signer)
+        await asyncio.gather(*(queue.submit(request_of(number), b"record") for number in range(128)))
+        return signer.batches
+
+    assert asyncio.run(main())[:2] == [64, 64]
+
+
+async def after_many(signer: SlowDisk, then: int) -> None:
+    """One request, as many as make a batch, and then `then` one by one."""
+    signer.durable.set()
+    queue = queue_of(signer)
+    await queue.submit(request_of(0), b"record")
+    await asyncio.gather(*(queue.submit(request_of(number), b"record") for number in range(WORTHWHILE)))
+    asked = []
+    for number in range(then):
+        asked.append(queue.submit(request_of(number), b"record"))
+        for _ in range(10):
+            await asyncio.sleep(0)
+    await asyncio.gather(*asked)
+
+
+def test_a_request_alone_goes_at_once_and_one_after_many_waits_for_half_as_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(issuer_queue, "GATHER", 3_600)
+    signer = SlowDisk()
+    asyncio.run(after_many(signer, WORTHWHILE // 2))
+    assert signer.batches == [1, WORTHWHILE, WORTHWHILE // 2]
+
+
+def test_it_does_not_wait_for_others_for_long() -> None:
+    signer = SlowDisk()
+    asyncio.run(after_many(signer, 1))
+    assert signer.batches == [1, WORTHWHILE, 1]
 
 
 def test_a_signer_that_fails_before_it_answers_is_asked_again() -> None:

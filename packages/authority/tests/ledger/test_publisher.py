@@ -43,6 +43,9 @@ class EverGrowingStore:
     def leaf(self, log_id: str, index: int) -> bytes | None:
         return None
 
+    def leaves(self, log_id: str, start: int, end: int) -> list[bytes]:
+        return []
+
     def entries(self, log_id: str, start: int, end: int) -> list[Entry]:
         return []
 

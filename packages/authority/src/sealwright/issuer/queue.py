@@ -1,16 +1,17 @@
 """Collects sign requests into batches: one round trip and one commit for all that wait together.
 
 Issued tokens are validated before they are handed out: all of a small batch, one in sixteen at random of a
-larger one (ADR 0004). No request waits for a batch to fill: while the signer is free a single request goes
-at once, while it is busy the next batch grows. The signer has one batch at a time, and is given the next as
-soon as it has answered, while the one before is made durable: batches stay as large as the load allows,
-which is what makes them cheap. A token is handed out only after its batch is durable.
+larger one (ADR 0004). The signer has one batch at a time, and is given the next while the one before is made
+durable. It starts when as many requests wait as are being made durable, or half as many as were answered
+last: whoever just got an answer may well ask again. That wait ends with the commit and after `GATHER`. So a
+request alone goes at once, and batches stay as large as the load allows, which is what makes them cheap. A
+token is handed out only after its batch is durable.
 """
 
 from __future__ import annotations
 
 import asyncio
-import secrets
+import os
 from collections import deque
 from collections.abc import Callable
 
@@ -22,9 +23,14 @@ MAX_BATCH = 256
 MAX_UNDER_WAY = 8
 """Batches under way at once, one of them at the signer: a slow disk holds up the next rather than memory."""
 MAX_WAITING = 8_192
+WORTHWHILE = 16
+"""Requests from which on a batch is cheap: fewer are never parted."""
+GATHER = 0.001
+"""Seconds that the first requests of a batch wait for more, if many were answered just before."""
 ALWAYS_VALIDATED = 4
-"""Batch size up to which every token is validated; above it one in `SAMPLE`."""
-SAMPLE = 16
+"""Batch size up to which every token is validated; above it one in sixteen."""
+ONE_IN_SIXTEEN = 16
+"""Of the 256 values of a byte."""
 
 Validate = Callable[[str, str, str], None]
 """(token, realm, audience): raises `Unavailable` when the token must not leave."""
@@ -40,6 +46,9 @@ class SignQueue:
         self._under_way: set[asyncio.Task[None]] = set()
         self._scheduled = False
         self._signing = False
+        self._signed = 0  # requests whose batch is being made durable
+        self._answered = 0  # requests of the batch that was answered last
+        self._gathering: asyncio.TimerHandle | None = None
 
     def submit(self, request: SignRequest, record: bytes) -> asyncio.Future[Signed]:
         """Queue a request. The future fails with `Refused` (signer's code) or `Unavailable`.
@@ -59,32 +68,47 @@ class SignQueue:
 
     def _pump(self) -> None:
         self._scheduled = False
-        if self._signing or not self._waiting or len(self._under_way) >= MAX_UNDER_WAY:
+        waiting = len(self._waiting)
+        if self._signing or not waiting or waiting < min(self._signed, MAX_BATCH):
             return
+        if len(self._under_way) >= MAX_UNDER_WAY:
+            return
+        if 2 * waiting < self._answered:
+            self._gather()
+            return
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
         self._signing = True
-        batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
+        # Half of what is here: the signer has the other half while these are made durable and answered.
+        size = min(waiting, max(WORTHWHILE, (waiting + self._signed + 1) // 2), MAX_BATCH)
+        batch = [self._waiting.popleft() for _ in range(size)]
         task = asyncio.get_running_loop().create_task(self._run(batch))
         self._under_way.add(task)
         task.add_done_callback(self._done)
+
+    def _gather(self) -> None:
+        if self._gathering is None:
+            self._gathering = asyncio.get_running_loop().call_later(GATHER, self._gathered)
+
+    def _gathered(self) -> None:
+        self._gathering, self._answered = None, 0
+        self._pump()
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
         self._pump()
 
-    def _turn(self) -> Callable[[], None]:
-        """A function that ends this batch's turn at the signer; calling it again does nothing."""
-        ended = False
+    async def _run(self, batch: list[tuple[SignRequest, bytes, asyncio.Future[Signed]]]) -> None:
+        answered = 0
 
-        def end() -> None:
-            nonlocal ended
-            if not ended:
-                ended, self._signing = True, False
+        def end_turn() -> None:
+            nonlocal answered
+            if not answered:
+                answered, self._signing = len(batch), False
+                self._signed += answered
                 self._pump()
 
-        return end
-
-    async def _run(self, batch: list[tuple[SignRequest, bytes, asyncio.Future[Signed]]]) -> None:
-        end_turn = self._turn()
         try:
             results = await self._signer.sign(
                 [item[0] for item in batch], [item[1] for item in batch], end_turn
@@ -96,13 +120,16 @@ class SignQueue:
             return
         finally:
             end_turn()
+            self._signed -= answered
+            self._answered = answered
         everything = len(batch) <= ALWAYS_VALIDATED
-        for (request, _, future), result in zip(batch, results, strict=True):
+        dice = os.urandom(len(batch))
+        for (request, _, future), result, die in zip(batch, results, dice, strict=True):
             if future.done():
                 continue  # the caller went away; the token is in the ledger and never leaves
             try:
                 future.set_result(
-                    self._released(request, result, validate=everything or secrets.randbelow(SAMPLE) == 0)
+                    self._released(request, result, validate=everything or die < ONE_IN_SIXTEEN)
                 )
             except (Refused, Unavailable) as error:
                 future.set_exception(error)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import secrets
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -42,7 +42,7 @@ def private_record(grant: Grant) -> bytes:
     }
     if grant.extra:
         facts["extra"] = grant.extra
-    return secrets.token_bytes(SALT_BYTES) + _encode(facts)
+    return os.urandom(SALT_BYTES) + _encode(facts)
 
 
 class Issuer:

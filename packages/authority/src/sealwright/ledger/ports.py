@@ -49,6 +49,10 @@ class LedgerStore(Protocol):
         """One leaf."""
         ...
 
+    def leaves(self, log_id: str, start: int, end: int) -> Sequence[bytes]:
+        """Leaves with `start <= index < end`, in order, without those that are missing."""
+        ...
+
     def entries(self, log_id: str, start: int, end: int) -> list[Entry]:
         """Entries with `start <= index < end`, in order."""
         ...

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from sealwright.errors import Refused
 from sealwright.ledger.model import Log
+from sealwright.ledger.note import open_checkpoint, parse_vkey
 from sealwright.ledger.ports import LedgerStore
 from sealwright.ledger.tiles import WIDTH, TileWriter
 
@@ -90,17 +91,20 @@ class Publisher:
         writer = self._writers.get(log_id)
         if writer is None:
             writer = self._writers[log_id] = self._resume(log_id)
+        open_checkpoint(stored.checkpoint, parse_vkey(stored.vkey))
         self._feed(writer, log_id, stored.size, write=True)
         writer.cover()
         writer.publish(self._cosign(stored))
 
     def _feed(self, writer: TileWriter, log_id: str, size: int, *, write: bool) -> None:
         while writer.size < size:
-            entries = self._store.entries(log_id, writer.size, min(size, writer.size + CHUNK))
-            if not entries or entries[0].index != writer.size:
-                raise Refused("leaf_missing", f"leaf {writer.size} of log {log_id} is not in the store")
-            for entry in entries:
-                writer.append(entry.leaf, write=write)
+            end = min(size, writer.size + CHUNK)
+            leaves = self._store.leaves(log_id, writer.size, end)
+            if len(leaves) != end - writer.size:
+                raise Refused(
+                    "leaf_missing", f"a leaf from {writer.size} of log {log_id} on is not in the store"
+                )
+            writer.extend(leaves, write=write)
 
     def _resume(self, log_id: str) -> TileWriter:
         """A writer that has taken everything that is published already."""

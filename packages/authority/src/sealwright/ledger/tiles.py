@@ -56,7 +56,7 @@ def perfect_root(hashes: Sequence[bytes]) -> bytes:
     """Root of a full tile."""
     level = list(hashes)
     while len(level) > 1:
-        level = [node_hash(level[i], level[i + 1]) for i in range(0, len(level), 2)]
+        level = list(map(node_hash, level[::2], level[1::2]))
     return level[0]
 
 
@@ -87,29 +87,37 @@ class TileWriter:
         self._dirty: set[int] = set()
         self.size = 0
 
-    def append(self, leaf: bytes, *, write: bool = True) -> None:
-        """Take the next leaf; full tiles are written as they fill, unless they are known to be on disk."""
-        self._bundle.append(leaf)
-        self.size += 1
-        if len(self._bundle) == WIDTH:
-            if write:
-                self._write_full("entries", (self.size - 1) // WIDTH, encode_bundle(self._bundle))
-            self._bundle = []
-        self._append_hash(0, leaf_hash(leaf), write=write)
+    def append(self, leaf: bytes) -> None:
+        """Take the next leaf."""
+        self.extend([leaf])
 
-    def _append_hash(self, level: int, hashed: bytes, *, write: bool) -> None:
-        if level == len(self._levels):
+    def extend(self, leaves: Sequence[bytes], *, write: bool = True) -> None:
+        """Take the next leaves; full tiles are written as they fill, unless they are known to be on disk."""
+        while leaves:
+            part, leaves = leaves[: WIDTH - len(self._bundle)], leaves[WIDTH - len(self._bundle) :]
+            self._bundle += part
+            self._levels[0] += map(leaf_hash, part)
+            self._dirty.add(0)
+            self.size += len(part)
+            if len(self._bundle) == WIDTH:
+                if write:
+                    self._write_full("entries", self.size // WIDTH - 1, encode_bundle(self._bundle))
+                self._bundle = []
+                self._close_tile(0, write=write)
+
+    def _close_tile(self, level: int, *, write: bool) -> None:
+        hashes = self._levels[level]
+        if write:
+            self._write_full(str(level), self._tiles[level], b"".join(hashes))
+        self._levels[level] = []
+        self._tiles[level] += 1
+        if level + 1 == len(self._levels):
             self._levels.append([])
             self._tiles.append(0)
-        hashes = self._levels[level]
-        hashes.append(hashed)
-        self._dirty.add(level)
-        if len(hashes) == WIDTH:
-            if write:
-                self._write_full(str(level), self._tiles[level], b"".join(hashes))
-            self._levels[level] = []
-            self._tiles[level] += 1
-            self._append_hash(level + 1, perfect_root(hashes), write=write)
+        self._levels[level + 1].append(perfect_root(hashes))
+        self._dirty.add(level + 1)
+        if len(self._levels[level + 1]) == WIDTH:
+            self._close_tile(level + 1, write=write)
 
     def _write_full(self, kind: str, index: int, data: bytes) -> None:
         path = self._directory / "tile" / kind / tile_path(index)

@@ -64,6 +64,13 @@ _LEAF = (
     .join(logs, logs.c.id == leaves.c.log)
     .where(logs.c.log_id == bindparam("log_id"), leaves.c.idx == bindparam("idx"))
 )
+_LEAVES = (
+    select(_LEAF_BYTES)
+    .join(logs, logs.c.id == leaves.c.log)
+    .where(logs.c.log_id == bindparam("log_id"), leaves.c.idx >= bindparam("start"))
+    .where(leaves.c.idx < bindparam("end"))
+    .order_by(leaves.c.idx)
+)
 # Statements are built once: building them anew took more than the database does with them.
 _INSERT = insert(leaves)
 _HEAD = select(logs).where(logs.c.log_id == bindparam("log_id"))
@@ -185,6 +192,11 @@ class SqlLedgerStore:
         query = select(logs.c.log_id, leaves.c.idx).join(logs, logs.c.id == leaves.c.log).where(same)
         with self._reader.connect() as connection:
             return [Place(*row) for row in connection.execute(query)]
+
+    def leaves(self, log_id: str, start: int, end: int) -> Sequence[bytes]:
+        """Leaves with `start <= index < end`, in order."""
+        with self._reader.connect() as connection:
+            return connection.execute(_LEAVES, {"log_id": log_id, "start": start, "end": end}).scalars().all()
 
     def entries(self, log_id: str, start: int, end: int) -> list[Entry]:
         """Entries with `start <= index < end`, in order."""

@@ -6,7 +6,6 @@ would protect nothing here and cost milliseconds.
 
 from __future__ import annotations
 
-import base64
 import binascii
 import hmac
 from collections.abc import Mapping
@@ -32,8 +31,8 @@ def require_basic(authorization: str, clients: ClientLookup) -> Client:
     if scheme.lower() != "basic":
         raise Refused("invalid_client", "authenticate with Basic, client_secret or a client assertion")
     try:
-        text = base64.b64decode(encoded, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError) as error:
+        text = binascii.a2b_base64(encoded, strict_mode=True).decode()
+    except ValueError as error:
         raise Refused("invalid_client", _FAILED, "not base64 of UTF-8") from error
     client_id, colon, secret = text.partition(":")
     if not colon:
