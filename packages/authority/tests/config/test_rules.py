@@ -12,6 +12,7 @@ from sealwright.config import Config, RealmConfig, problems, require_runnable, s
 from sealwright.errors import Misconfigured
 from sealwright.keys import rules as key_rules
 from sealwright.keys.model import KeyPolicy
+from sealwright_signer.policy import parse_policy
 
 MAIL = ("https://mail.example",)
 
@@ -50,8 +51,15 @@ BROKEN: list[tuple[str, Config]] = [
     ("manifest_life", Config(manifest=c.ManifestConfig(life=1))),
     (
         "key_use",
-        Config(keys=c.KeyConfig(use=14 * 86_400 + 1), admission=c.AdmissionConfig(lifetime=31 * 86_400)),
+        Config(
+            keys=c.KeyConfig(profile="nist-ir-8587", use=14 * 86_400 + 1),
+            admission=c.AdmissionConfig(lifetime=31 * 86_400),
+        ),
     ),
+    ("key_use", Config(keys=c.KeyConfig(use=86_401), admission=c.AdmissionConfig(lifetime=31 * 86_400))),
+    ("profile", Config(keys=c.KeyConfig(profile="lax"))),
+    ("tenancy", realm(tenancy="everyone")),
+    ("lead_covers_manifest", Config(keys=c.KeyConfig(lead=0))),
     ("skew", Config(keys=c.KeyConfig(skew=-1))),
     ("skew", Config(keys=c.KeyConfig(skew=301))),
     ("lead_covers_manifest", Config(keys=c.KeyConfig(lead=59))),
@@ -60,7 +68,7 @@ BROKEN: list[tuple[str, Config]] = [
     ("evidence_level", Config(admission=c.AdmissionConfig(evidence="strong"))),
     ("admission_lifetime", Config(admission=c.AdmissionConfig(lifetime=33 * 86_400))),
     ("admission_covers_keys", Config(admission=c.AdmissionConfig(lifetime=12 * 3_600))),
-    ("admission_covers_keys", Config(keys=c.KeyConfig(use=14 * 86_400))),
+    ("admission_covers_keys", Config(keys=c.KeyConfig(use=86_400))),
     ("detection_every", Config(detection=c.DetectionConfig(every=5))),
     ("detection_hot", Config(detection=c.DetectionConfig(hot=60))),
     ("webhook_secret", Config(alarms=c.AlarmsConfig(webhook="https://siem.example/in"))),
@@ -117,6 +125,46 @@ def test_each_rule_refuses_by_its_code_and_says_what_to_do(rule: str, config: Co
     assert caught.value.code == rule
 
 
+@pytest.mark.parametrize(
+    ("profile", "tenancy", "days"),
+    [
+        ("nist-ir-8587", "multi-tenant", 14),
+        ("nist-ir-8587", "tenant-specific", 90),
+        ("nist-ir-8587", "on-premises", 365),
+        ("strict", "multi-tenant", 1),
+        ("strict", "tenant-specific", 7),
+        ("strict", "on-premises", 14),
+    ],
+)
+def test_a_profile_ends_where_it_says_and_the_signer_agrees(profile: str, tenancy: str, days: int) -> None:
+    def made(use: int) -> Config:
+        return Config(
+            keys=c.KeyConfig(profile=profile, use=use),
+            admission=c.AdmissionConfig(lifetime=2 * days * 86_400 + 3 * 86_400),
+            realms={"staff": RealmConfig(audiences=MAIL, tenancy=tenancy)},
+            demo=c.DemoConfig(enabled=False),
+        )
+
+    require_runnable(made(days * 86_400))
+    jwk = {"kty": "OKP", "crv": "Ed25519", "x": "A" * 43}
+    parse_policy(msgspec.json.encode(signer_policy(made(days * 86_400), [jwk], 0)))
+    assert {problem.rule for problem in problems(made(days * 86_400 + 1))} >= {"key_use"}
+
+
+def test_one_strict_realm_holds_all_keys_to_its_ceiling() -> None:
+    realms = {
+        "own": RealmConfig(audiences=MAIL, tenancy="on-premises"),
+        "shared": RealmConfig(audiences=MAIL),
+    }
+    config = Config(
+        keys=c.KeyConfig(profile="nist-ir-8587", use=15 * 86_400),
+        admission=c.AdmissionConfig(lifetime=32 * 86_400),
+        realms=realms,
+        demo=c.DemoConfig(enabled=False),
+    )
+    assert {problem.rule for problem in problems(config)} == {"key_use"}
+
+
 def test_every_problem_is_named_at_once() -> None:
     config = Config(manifest=c.ManifestConfig(life=601), signers=c.SignerConfig(count=0))
     with pytest.raises(Misconfigured) as caught:
@@ -147,7 +195,7 @@ def test_nothing_that_may_run_exceeds_a_ceiling(
 ) -> None:
     """Whatever passes is within the ceilings of the code, and the keys room accepts it as sound."""
     config = Config(
-        keys=c.KeyConfig(use=use, lead=lead, skew=skew),
+        keys=c.KeyConfig(profile="nist-ir-8587", use=use, lead=lead, skew=skew),
         manifest=c.ManifestConfig(life=life),
         admission=c.AdmissionConfig(lifetime=31 * 86_400),
         realms={

@@ -28,9 +28,9 @@ class _Unix(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def admin(site: Sandbox, path: str, body: Any) -> tuple[int, Any]:
+def admin(site: Sandbox, path: str, body: Any, method: str = "POST") -> tuple[int, Any]:
     connection = _Unix(site.state / "run" / "admin.sock")
-    connection.request("POST", path, json.dumps(body))
+    connection.request(method, path, json.dumps(body) if method == "POST" else None)
     answer = connection.getresponse()
     content = json.loads(answer.read() or b"null")
     connection.close()
@@ -84,6 +84,46 @@ def test_a_revocation_that_no_manifest_could_tell_changes_nothing(
     assert status in {400, 409}, answer
     assert active_key(site, "enterprise").kid == kid
     assert site.token("enterprise")
+
+
+def listed(site: Sandbox) -> dict[str, Any]:
+    return {key["kid"]: key for key in admin(site, "/admin/keys", None, "GET")[1]["keys"]}
+
+
+def test_a_rotation_that_people_ask_for_stages_one_successor_for_each_active_key(site: Sandbox) -> None:
+    site.token("enterprise")
+    before = {realm: active_key(site, realm).kid for realm in site.config.realms}
+    status, answer = admin(site, "/admin/keys/rotate", {"realm": "enterprise"})
+    assert status == 200, answer
+    [staged] = answer["staged"]
+    keys = listed(site)
+    assert keys[staged["kid"]]["state"] == "staged"
+    assert staged["use_from"] - keys[staged["kid"]]["changed_at"] >= site.config.keys.lead
+    assert keys[before["enterprise"]]["next_change"] == {"to": "verify-only", "at": staged["use_from"]}
+    assert keys[before["enterprise"]]["last_use"] is not None
+    assert {realm: active_key(site, realm).kid for realm in site.config.realms} == before
+    assert admin(site, "/admin/keys/rotate", {"realm": "enterprise"})[0] == 409  # one successor is enough
+    assert admin(site, "/admin/keys/rotate", {"realm": "nobody"})[0] == 404
+    assert admin(site, "/admin/keys/rotate", {"reallm": "enterprise"})[0] == 400
+    assert [entry["action"] for entry in admin(site, "/admin/audit", None, "GET")[1]["entries"]].count(
+        "keys.rotate"
+    ) >= 2
+    assert site.token("enterprise")
+
+
+def test_the_metrics_tell_the_age_of_keys_and_the_time_to_the_next_change(site: Sandbox) -> None:
+    page = metrics(site)
+    assert 'sealwright_oldest_trusted_key_seconds{realm="enterprise"}' in page
+    assert 'sealwright_next_rotation_seconds{algorithm="ES256",realm="consumer"}' in page
+    assert "sealwright_validator_manifest_age_seconds" in page
+
+
+def metrics(site: Sandbox) -> str:
+    connection = _Unix(site.state / "run" / "admin.sock")
+    connection.request("GET", "/metrics")
+    page = connection.getresponse().read().decode()
+    connection.close()
+    return page
 
 
 @pytest.fixture(scope="module")

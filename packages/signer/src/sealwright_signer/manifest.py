@@ -90,7 +90,7 @@ class ManifestRules:
         short = 0 < key["max_lifetime"] <= TOKEN_LIFETIME_CEILING
         require(short, Code.lifetime_not_allowed, "tokens of this key live too long")
         use, published = key["use_until"] - key["use_from"], key["verify_until"] - key["use_until"]
-        short = 0 < use <= KEY_USE_CEILING and 0 <= published <= KEY_USE_CEILING
+        short = realm and 0 < use <= realm.key_use_max and 0 <= published <= KEY_USE_CEILING
         require(short, Code.window_not_allowed, "the key's windows are out of order or too long")
 
     def _require_status(self, key: Members, listed: Members, now: int) -> None:

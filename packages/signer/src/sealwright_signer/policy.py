@@ -12,13 +12,18 @@ from sealwright_signer import jws, protocol
 from sealwright_signer.protocol import Misconfigured, Refused, encode, require_members, shape
 
 TOKEN_LIFETIME_CEILING = 3_600  # seconds: what a stolen token is worth at most
-KEY_USE_CEILING = 14 * 86_400  # seconds from use_from to use_until
+KEY_USE_CEILING = 14 * 86_400  # seconds from use_from to use_until, where one key signs for several tenants
+KEY_USE_CEILINGS = {
+    "multi-tenant": KEY_USE_CEILING,
+    "tenant-specific": 90 * 86_400,
+    "on-premises": 365 * 86_400,
+}
 MANIFEST_LIFE_CEILING = 600  # seconds: how long a validator that is cut off may go on
 _POLICY = shape(
     int="version manifest_floor manifest_max_life rollover_lead key_use_max", dict="realms custody"
 )
 _POLICY |= shape(str="origin_prefix authority", list="admission_keys")
-_REALM = shape(str="issuer", list="audiences token_types algorithms", int="max_lifetime")
+_REALM = shape(str="issuer tenancy", list="audiences token_types algorithms", int="max_lifetime")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,12 @@ class Realm:
     max_lifetime: int
     algorithms: tuple[str, ...]
     opening: str
+    tenancy: str
+
+    @property
+    def key_use_max(self) -> int:
+        """Seconds that a key of this realm may sign, whatever a policy says."""
+        return KEY_USE_CEILINGS[self.tenancy]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +68,9 @@ def _must(holds: object, what: str) -> None:
 
 
 def _realm(name: str, unverified: object) -> Realm:
-    realm = require_members(unverified, _REALM, f"realm {name}")
+    known = {"tenancy": "multi-tenant", **unverified} if isinstance(unverified, dict) else unverified
+    realm = require_members(known, _REALM, f"realm {name}")
+    _must(realm["tenancy"] in KEY_USE_CEILINGS, f"{name}: tenancy is one of {', '.join(KEY_USE_CEILINGS)}")
     for listed in ("audiences", "token_types", "algorithms"):
         _must(
             protocol.require_texts(realm[listed], f"{name}: {listed}"), f"{name}: {listed} may not be empty"
@@ -81,6 +94,7 @@ def parse_policy(unverified: bytes) -> Policy:
     prefix = policy["origin_prefix"]
     _must(prefix and not set(prefix) & set("+ \n\t"), "origin_prefix must fit the name of a note's key")
     _must(0 < policy["manifest_max_life"] <= MANIFEST_LIFE_CEILING, "manifest_max_life is 1 to 600 s")
-    _must(0 < policy["key_use_max"] <= KEY_USE_CEILING, "key_use_max is at most 14 days")
+    longest = min((realm.key_use_max for realm in realms.values()), default=0)
+    _must(0 < policy["key_use_max"] <= longest, f"key_use_max is at most {longest} s for these realms")
     _must(realms and len({r.issuer for r in realms.values()}) == len(realms), "one issuer for each realm")
     return Policy(digest=sha256(unverified).hexdigest(), **policy)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 FIRST_KEYS_WAIT: Final = 5.0  # seconds that the first validation may wait for the first publication
 UNKNOWN_KEY_WAIT: Final = 2.0  # seconds that a validation may wait for a key that it does not know yet
+MAX_TOLD_KEYS: Final = 1024  # key ids in a report (docs/formats/observation.md)
 
 
 @unique
@@ -280,7 +281,9 @@ class Validator:
     def _describe(self) -> dict[str, Any]:
         held = self.trust.held
         age = self._monotonic() - held.received_at if held else None
-        return {"manifest_version": held.snapshot.version if held else 0, "manifest_age": age}
+        trusted = sorted(held.snapshot.keys)[:MAX_TOLD_KEYS] if held else []
+        version = held.snapshot.version if held else 0
+        return {"manifest_version": version, "manifest_age": age, "keys": trusted}
 
 
 async def _in_thread(do: Callable[..., None], *given: Any) -> None:

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from sealwright.cli.admin import Admin
-from sealwright.cli.options import AsJson, ConfigFile, StateDirectory, configured
+from sealwright.cli.options import Apply, AsJson, ConfigFile, StateDirectory, configured
 from sealwright.cli.output import console, moment, table, write_json
+from sealwright.config.durations import spoken
 
 app = typer.Typer(no_args_is_help=True)
 STYLES = {"active": "green", "staged": "cyan", "verify-only": "", "retired": "dim", "revoked": "red"}
@@ -23,17 +24,21 @@ def list_keys(
     every: Annotated[bool, typer.Option("--all", help="Retired keys as well.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the keys of every realm, with their windows."""
+    """List the keys of every realm: age, windows, last use and next change."""
     found = Admin.of(configured(config, state)).get("/admin/keys")["keys"]
     kept = [key for key in found if every or key["state"] != "retired"]
     if as_json:
         write_json(kept)
         return
-    shown = table("realm", "alg", "state", "signs from", "until", "verifies until", "key id")
+    shown = table(
+        "realm", "alg", "state", "age", "signs from", "until", "verifies until", "last use", "next", "key id"
+    )
     for key in sorted(kept, key=lambda key: (key["realm"], key["alg"], key["use_from"])):
         style = STYLES.get(key["state"], "")
-        times = [moment(key[name]) for name in ("use_from", "use_until", "verify_until")]
-        shown.add_row(key["realm"], key["alg"], key["state"], *times, key["kid"], style=style)
+        times = [moment(key[name]) for name in ("use_from", "use_until", "verify_until", "last_use")]
+        after, age = key["next_change"], f"{key['age'] / 3_600:.1f} h"
+        coming = f"{after['to']} {moment(after['at'])}" if after else "-"
+        shown.add_row(key["realm"], key["alg"], key["state"], age, *times, coming, key["kid"], style=style)
     console().print(shown)
 
 
@@ -55,9 +60,7 @@ def revoke(
     issued_before: Annotated[
         int | None, typer.Option(help="Tokens issued before this time (seconds since 1970) stay valid.")
     ] = None,
-    apply: Annotated[
-        bool, typer.Option("--apply", help="Do it; without this only the plan is printed.")
-    ] = False,
+    apply: Apply = False,
     config: ConfigFile = None,
     state: StateDirectory = None,
 ) -> None:
@@ -75,6 +78,44 @@ def revoke(
         return
     answer = admin.post(f"/admin/keys/{kid}/revoke", {"reason": reason, "issued_before": issued_before})
     console().print(f"revoked; manifest {answer['manifest']} says so")
+
+
+@app.command()
+def rotate(
+    *,
+    realm: Annotated[str | None, typer.Option(help="One realm; every realm without this.")] = None,
+    apply: Apply = False,
+    config: ConfigFile = None,
+    state: StateDirectory = None,
+    as_json: AsJson = False,
+) -> None:
+    """Stage successors of the active keys now; each signs once it was published for the whole lead.
+
+    Where a key must stop at once, use `revoke`.
+    """
+    settled = configured(config, state)
+    admin = Admin.of(settled)
+    active = [
+        key
+        for key in admin.get("/admin/keys")["keys"]
+        if key["state"] == "active" and realm in {None, key["realm"]}
+    ]
+    if not apply:
+        for key in active:
+            console().print(f"replace the key {key['kid']} of realm {key['realm']} ({key['age']} s old)")
+        lead = spoken(settled.keys.lead)
+        console().print(
+            f"each successor is published for {lead} first; nothing was changed; add --apply to do it"
+        )
+        return
+    answer = admin.post("/admin/keys/rotate", {"realm": realm})
+    if as_json:
+        write_json(answer)
+        return
+    for key in answer["staged"]:
+        console().print(
+            f"staged {key['kid']} for realm {key['realm']}; it signs from {moment(key['use_from'])}"
+        )
 
 
 @app.command()

@@ -13,7 +13,6 @@ from sealwright.config.load import Source, load, load_effective, write_effective
 from sealwright.config.model import (
     ADMISSION_LIFETIME_CEILING,
     KEY_HANDOVER,
-    KEY_USE_CEILING,
     MANIFEST_LIFE_CEILING,
     TOKEN_LIFETIME_CEILING,
     AdmissionConfig,
@@ -39,7 +38,6 @@ from sealwright.config.signer_policy import origin_prefix, signer_policy
 __all__ = [
     "ADMISSION_LIFETIME_CEILING",
     "KEY_HANDOVER",
-    "KEY_USE_CEILING",
     "MANIFEST_LIFE_CEILING",
     "TOKEN_LIFETIME_CEILING",
     "AdmissionConfig",

@@ -12,12 +12,11 @@ import msgspec
 
 TOKEN_LIFETIME_CEILING = 3_600
 """Seconds. NIST IR 8587 asks for access tokens of one hour at the most."""
-KEY_USE_CEILING = 14 * 86_400
-"""Seconds. NIST IR 8587: two weeks for keys that serve several tenants."""
 MANIFEST_LIFE_CEILING = 600
 """Seconds that a validator may go on without a fresh manifest."""
 ADMISSION_LIFETIME_CEILING = 32 * 86_400
-"""Seconds that an admission holds: room for the longest keys, see the rule `admission_covers_keys`."""
+"""Seconds that an admission holds, more only where a profile lets keys live so long; see the rule
+`admission_covers_keys`."""
 
 KEY_HANDOVER = 30
 """Seconds by which a successor's window overlaps its predecessor's (the rule is in `keys.rules`)."""
@@ -52,8 +51,12 @@ class StateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class KeyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Rotation, in seconds: how long a key signs, and how long it is published before that."""
+    """Rotation, in seconds: how long a key signs, and how long it is published before that.
 
+    `profile` names the ceilings that hold (`strict` or `nist-ir-8587`, see `profiles`).
+    """
+
+    profile: str = "strict"
     use: Seconds = 6 * 3_600
     lead: Seconds = 1_800
     skew: Seconds = 60
@@ -126,7 +129,10 @@ class LogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RealmConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One issuer with its own scope. A key belongs to exactly one realm. Lifetimes in seconds."""
+    """One issuer with its own scope. A key belongs to exactly one realm. Lifetimes in seconds.
+
+    `tenancy` says for whom its keys sign: `multi-tenant`, `tenant-specific` or `on-premises`.
+    """
 
     audiences: tuple[str, ...]
     algorithms: tuple[str, ...] = ("ES256",)
@@ -135,6 +141,7 @@ class RealmConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     default_lifetime: Seconds = 600
     scopes: tuple[str, ...] = ()
     strict: bool = False
+    tenancy: str = "multi-tenant"
 
 
 class DemoConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

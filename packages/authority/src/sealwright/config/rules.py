@@ -16,13 +16,13 @@ from sealwright.config.durations import spoken
 from sealwright.config.model import (
     ADMISSION_LIFETIME_CEILING,
     KEY_HANDOVER,
-    KEY_USE_CEILING,
     MANIFEST_LIFE_CEILING,
     TOKEN_LIFETIME_CEILING,
     Config,
     RealmConfig,
 )
 from sealwright.config.problem import Problem, between
+from sealwright.config.profiles import admission_ceiling, profile_problems
 from sealwright.errors import Misconfigured
 
 ALGORITHMS = ("ES256", "EdDSA", "RS256", "PS256")
@@ -140,7 +140,7 @@ def _is_loopback(host: str) -> bool:
 def _rotation(config: Config) -> Iterator[Problem]:
     keys, life = config.keys, config.manifest.life
     yield from between("manifest.life", life, MANIFEST_LIFE_FLOOR, MANIFEST_LIFE_CEILING, "manifest_life")
-    yield from between("keys.use", keys.use, KEY_USE_FLOOR, KEY_USE_CEILING, "key_use")
+    yield from profile_problems(config, KEY_USE_FLOOR)
     yield from between("keys.skew", keys.skew, 0, SKEW_CEILING, "skew")
     if keys.lead < life:
         yield Problem(
@@ -179,7 +179,7 @@ def _signers(config: Config) -> Iterator[Problem]:
         "admission.lifetime",
         config.admission.lifetime,
         ADMISSION_LIFETIME_FLOOR,
-        ADMISSION_LIFETIME_CEILING,
+        admission_ceiling(config, ADMISSION_LIFETIME_CEILING),
         "admission_lifetime",
     )
     yield from _admission_covers_keys(config)

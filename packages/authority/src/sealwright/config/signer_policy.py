@@ -61,4 +61,5 @@ def _realm(config: Config, name: str, realm: RealmConfig) -> dict[str, Any]:
         "token_types": list(realm.token_types),
         "max_lifetime": realm.max_lifetime,
         "algorithms": list(realm.algorithms),
+        "tenancy": realm.tenancy,
     }

@@ -59,8 +59,8 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ValidatorFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """Who reports: one running instance of a validating library, and how fresh its manifest is (age in
-    seconds).
+    """Who reports: one running instance of a validating library, how fresh its manifest is (age in seconds),
+    and the ids of the keys that it trusts now.
     """
 
     name: Text
@@ -70,6 +70,7 @@ class ValidatorFacts(msgspec.Struct, frozen=True, kw_only=True):
     mode: Text = ""
     manifest_version: Annotated[int, Meta(ge=0)] | None = None
     manifest_age: Annotated[float, Meta(ge=0)] | None = None
+    keys: Annotated[tuple[Text, ...], Meta(max_length=1_024)] = ()
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from sealwright.clock import Clock
-from sealwright.errors import Misconfigured, Unavailable
+from sealwright.errors import Misconfigured, Refused, Unavailable
 from sealwright.keys import rules
 from sealwright.keys.announced import AnnouncedKeys
 from sealwright.keys.model import Incarnation, Key, KeyState, Manifest, Tombstone
@@ -27,6 +27,8 @@ TOMBSTONE_WINDOW = 90 * 86_400
 RETIRED_WINDOW = 7 * 86_400
 """The same for a retired key, whose time is over by its own announcement: no signer would list it again, and
 a manifest that repeats hundreds of them is slow to reach anybody."""
+LOST = 16
+"""Manifests in a row that crashes may have lost between signature and store."""
 
 log = logging.getLogger(__name__)
 _canonical = msgspec.json.Encoder(order="deterministic")
@@ -119,16 +121,26 @@ class Publication:
         ):
             return
         await self._state_admissions(signer, fields["admissions"])
-        version = (last.version if last else 0) + 1
-        jws = await signer.manifest({"version": version, "life": self._life, **fields})
+        jws = await self._signed(signer, last.version if last else 0, fields)
         claims = document_claims(jws)
-        manifest = Manifest(
-            version, claims["issued_at"], claims["expires_at"], jws, incarnation.admission, content
-        )
+        times = (claims["issued_at"], claims["expires_at"])
+        manifest = Manifest(claims["version"], *times, jws, incarnation.admission, content)
         self._store.add_manifest(manifest)
         self.latest = manifest
         for listener in self._listeners:
             listener(manifest)
+
+    async def _signed(self, signer: SignerPort, after: int, fields: Mapping[str, Any]) -> str:
+        """A manifest with the next version that the signer takes: it may have signed some that a crash kept
+        from being stored.
+        """
+        for version in range(after + 1, after + LOST):
+            try:
+                return await signer.manifest({"version": version, "life": self._life, **fields})
+            except Refused as error:
+                if error.code != "version_not_newer":
+                    raise
+        return await signer.manifest({"version": after + LOST, "life": self._life, **fields})
 
     async def _state_admissions(self, signer: SignerPort, admissions: Sequence[str]) -> None:
         """Enter the digest of each admission in the ledger before a manifest rests on it: through it the

@@ -155,6 +155,19 @@ def _plan_signer(mine: Sequence[Key], policy: KeyPolicy, log_id: str, now: int) 
     return []
 
 
+def plan_rotation(keys: Collection[Key], policy: KeyPolicy, live: Sequence[str], now: int) -> list[Stage]:
+    """Successors that people ask for before their time: published for the whole lead like any other.
+
+    A signer whose active key has a successor already, or none that it could replace, gets none.
+    """
+    staged: list[Stage] = []
+    for log_id in live:
+        states = {key.state for key in keys if key.log_id == log_id}
+        if KeyState.ACTIVE in states and KeyState.STAGED not in states:
+            staged.append(Stage(policy, log_id, *windows(policy, now + policy.lead + 1)))
+    return staged
+
+
 def next_change(keys: Collection[Key], policy: KeyPolicy) -> int | None:
     """When the next planned change is due (seconds since 1970), or None without keys."""
     moments = [key.use_from for key in keys if key.state is KeyState.STAGED]
@@ -165,6 +178,28 @@ def next_change(keys: Collection[Key], policy: KeyPolicy) -> int | None:
         elif key.state is KeyState.VERIFY_ONLY:
             moments.append(key.verify_until - EARLY)
     return min(moments, default=None)
+
+
+def next_of(key: Key, keys: Collection[Key]) -> tuple[KeyState, int] | None:
+    """What becomes of one key next, and when (seconds since 1970); None for one that stays as it is.
+
+    Args:
+        key: the key.
+        keys: all keys that are not retired.
+    """
+    if key.state is KeyState.STAGED:
+        return KeyState.ACTIVE, key.use_from
+    if key.state is KeyState.ACTIVE:
+        line = (key.realm, key.algorithm, key.log_id)
+        successors = [
+            k.use_from
+            for k in keys
+            if k.state is KeyState.STAGED and (k.realm, k.algorithm, k.log_id) == line
+        ]
+        return KeyState.VERIFY_ONLY, min(successors, default=key.use_until)
+    if key.state is KeyState.VERIFY_ONLY:
+        return KeyState.RETIRED, key.verify_until - EARLY
+    return None
 
 
 def listed_revocation(key: Key) -> dict[str, Any]:

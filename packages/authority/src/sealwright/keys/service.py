@@ -294,6 +294,33 @@ class KeyService:
             log.warning("key revoked", extra={"facts": {"kid": kid, "realm": key.realm, "reason": reason}})
         await self.tick()
 
+    async def rotate(self, realm: str | None = None) -> list[Key]:
+        """Stage a successor of every active key (of one realm) now; it signs once the lead is over.
+
+        Returns the staged keys. Where a successor is staged already, that one stays and nothing is added.
+
+        Raises:
+            Refused: `unknown_realm`, or `nothing_to_rotate` where no key is active without a successor.
+            Unavailable: the signer went away.
+        """
+        mine = [policy for policy in self._policies if realm in {None, policy.realm}]
+        if not mine:
+            raise Refused("unknown_realm", "no such realm")
+        async with self._lock:
+            now, self._known = int(self._clock.now()), None
+            live, before = list(self._signers), {key.kid for key in self._keys()}
+            for policy in mine:
+                keys = [key for key in self._keys() if self._belongs(key, policy)]
+                for action in rules.plan_rotation(keys, policy, live, now):
+                    await self._carry_out(action, now)
+            staged = [key for key in self._keys() if key.kid not in before]
+            if not staged:
+                raise Refused(
+                    "nothing_to_rotate", "every active key has a staged successor, or there is none"
+                )
+            await self._publication.renew(self._signers, self._keys())
+        return staged
+
     async def set_strict(self, realms: Sequence[str]) -> None:
         """From now on the manifest has validators of exactly these realms ask the ledger first."""
         async with self._lock:

@@ -28,7 +28,7 @@ from sqlalchemy.engine import RowMapping
 
 from sealwright.errors import Refused
 from sealwright.ledger.merkle import HASH_BYTES
-from sealwright.ledger.model import KIND_TOKEN, LEAF_VERSION, Entry, Log, Place
+from sealwright.ledger.model import KIND_TOKEN, LEAF_VERSION, Entry, Log, Place, TokenLeaf, parse_leaf
 from sealwright.store.append import Head, SqliteAppender, is_sqlite_file
 from sealwright.store.db import metadata, reader
 
@@ -73,6 +73,17 @@ _LEAVES = (
 )
 # Statements are built once: building them anew took more than the database does with them.
 _INSERT = insert(leaves)
+_LAST_USE = (
+    select(_LEAF_BYTES)
+    .where(
+        leaves.c.log == bindparam("number"),
+        leaves.c.idx >= bindparam("start"),
+        func.substr(leaves.c.leaf, 1, 2) == KIND_OF_TOKEN,
+        func.substr(leaves.c.leaf, 35, 32) == bindparam("kid", type_=LargeBinary),
+    )
+    .order_by(leaves.c.idx.desc())
+    .limit(1)
+)
 _HEAD = select(logs).where(logs.c.log_id == bindparam("log_id"))
 _MOVE = (
     update(logs)
@@ -130,6 +141,19 @@ class SqlLedgerStore:
     @staticmethod
     def _row(connection: Connection, log_id: str) -> RowMapping | None:
         return connection.execute(_HEAD, {"log_id": log_id}).mappings().first()
+
+    def last_use(self, log_id: str, kid: bytes, look_back: int) -> int | None:
+        """Issue time (seconds since 1970) of the newest token that this key signed among the last `look_back`
+        leaves of its log.
+        """
+        with self._reader.connect() as connection:
+            row = self._row(connection, log_id)
+            if row is None:
+                return None
+            asked = {"number": row["id"], "start": max(0, row["size"] - look_back), "kid": kid}
+            leaf = connection.execute(_LAST_USE, asked).scalar()
+        parsed = parse_leaf(leaf) if leaf is not None else None
+        return parsed.iat if isinstance(parsed, TokenLeaf) else None
 
     def append(self, before: int, entries: Sequence[Entry], log: Log, frontier: Sequence[bytes]) -> None:
         """Store entries and the new head in one transaction; `head_moved` when the size is not `before`."""

@@ -19,6 +19,7 @@ from sealwright.detection import http as detection_http
 from sealwright.issuer import admin_http as clients_http
 from sealwright.keys import http as keys_http
 from sealwright.wiring.authority import App, Authority
+from sealwright.wiring.keywatch import KeyUse
 
 
 def admin_app(authority: Authority, config: Config, clock: Clock) -> App:
@@ -36,11 +37,12 @@ def admin_app(authority: Authority, config: Config, clock: Clock) -> App:
     async def witnesses(_request: Request) -> Response:
         return Response(msgspec.json.encode(authority.witnessing.status()), media_type="application/json")
 
+    every_key = authority.stores.keys.all
     realms = {name: realm.audiences for name, realm in config.realms.items()}
     return Starlette(
         routes=[
             *admin_http.routes({"keys": authority.keys}, authority.auditor, authority.registry),
-            *keys_http.admin_routes(authority.keys, authority.stores.keys.all, audit, clock),
+            *keys_http.admin_routes(authority.keys, every_key, KeyUse(authority.stores).last, audit, clock),
             *clients_http.admin_routes(authority.stores.clients, realms, audit, authority.clients.forget),
             *detection_http.admin_routes(authority.alarms),
             *authority.answers.admin_routes(operator),

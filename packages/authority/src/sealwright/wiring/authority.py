@@ -43,6 +43,7 @@ from sealwright.ledger.receipts import Receipts
 from sealwright.ledger.service import Ledger
 from sealwright.wiring.clients import CachedClients, ReporterCredentials
 from sealwright.wiring.figures import Figures
+from sealwright.wiring.keywatch import KeyFigures, KeyWatch
 from sealwright.wiring.log_list import listing
 from sealwright.wiring.receivers import Receivers
 from sealwright.wiring.response import Answers, Given
@@ -93,6 +94,7 @@ class Authority:
     registry: CollectorRegistry
     figures: Figures
     answers: Answers
+    keywatch: KeyWatch
 
     @classmethod
     def build(cls, config: Config, clock: Clock) -> Authority:
@@ -127,6 +129,7 @@ class Authority:
             Given(config, clock, stores, keys, alarms, metrics, registry, auditor, receivers, clients.forget)
         )
         keys.on_manifest(lambda _manifest: answers.transmitter.wake())
+        KeyFigures.register(registry, stores, policies, clock)
         return cls(
             stores=stores,
             publisher=publisher,
@@ -155,6 +158,7 @@ class Authority:
             registry=registry,
             figures=Figures(registry, clock.now()),
             answers=answers,
+            keywatch=KeyWatch(stores, policies, clock, alarms, metrics),
         )
 
     def token_endpoint(self) -> TokenEndpoint:

@@ -49,9 +49,8 @@ async def run(config: Config, clock: Clock, tick: float = TICK) -> None:
     public_socket = bind_tcp(config.server.host, config.server.port)
     admin_socket = bind_unix(state / "run" / "admin.sock")
     authority = Authority.build(config, clock)
-    small = startcheck.is_small(authority.stores.ledger)
-    if small:
-        startcheck.require_sound(authority.stores.ledger, state / "ledger")
+    newest = authority.stores.keys.latest_manifest()
+    small = startcheck.before_serving(authority.stores.ledger, newest, state / "ledger", clock.now())
     public = HttpServer(authority.public_app(config, clock), public_socket, authority.token_endpoint())
     admin = HttpServer(admin_app(authority, config, clock), admin_socket)
     loop = asyncio.get_running_loop()
@@ -86,6 +85,7 @@ def _background(
         {
             "signers": authority.signers.run(),
             "detector": authority.detector.run(),
+            "key watch": authority.keywatch.run(),
             "keys": _tick(authority.keys.tick, "keys not up to date", stopping, tick),
             "log list": _tick(authority.lists.keep, "log list not up to date", stopping, tick),
         }

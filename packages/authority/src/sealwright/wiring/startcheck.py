@@ -7,15 +7,67 @@ and ends the process when something is wrong. It repairs nothing.
 from __future__ import annotations
 
 import logging
+from datetime import UTC, datetime
 from pathlib import Path
 
 from sealwright.errors import Misconfigured
+from sealwright.keys.model import Manifest
 from sealwright.ledger.fsck import Report, check_ledger
 from sealwright.ledger.ports import LedgerStore
+from sealwright.wiring.restored import require_not_restored
 
 log = logging.getLogger(__name__)
+EARLIEST, LATEST = 1_704_067_200, 2_051_222_400
+"""2024-01-01 and 2035-01-01, seconds since 1970: outside them the clock of this host is wrong, not late."""
+BEHIND = 300
+"""Seconds by which the clock may be behind what this state was written at."""
 AT_ONCE = 200_000
 """Leaves up to which the check comes before serving: about two seconds."""
+
+
+def require_plausible_clock(now: float, newest: float) -> None:
+    """Refuse to start by a clock that cannot be right: windows of keys would be made of it.
+
+    Args:
+        now: seconds since 1970.
+        newest: when this state last signed a manifest; 0 where it never did.
+
+    Raises:
+        Misconfigured: `clock_implausible` or `clock_behind_state`.
+    """
+    told = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    if not EARLIEST <= now < LATEST:
+        raise Misconfigured(
+            "clock_implausible",
+            f"this host's clock says {told}; keys would be made for another decade. Set the clock (NTP), "
+            "then start again",
+        )
+    if now < newest - BEHIND:
+        raise Misconfigured(
+            "clock_behind_state",
+            f"this host's clock says {told}, {int(newest - now)} s before this state's newest manifest was "
+            "signed. Set the clock (NTP), then start again",
+        )
+
+
+def before_serving(store: LedgerStore, newest: Manifest | None, directory: Path, now: float) -> bool:
+    """Check what must hold before anything is served; whether the ledger was checked whole.
+
+    Args:
+        store: the ledger.
+        newest: the newest manifest of the state.
+        directory: the ledger's files.
+        now: seconds since 1970.
+
+    Raises:
+        Misconfigured: the clock or the state cannot be right.
+    """
+    require_plausible_clock(now, newest.issued_at if newest else 0)
+    require_not_restored(store, newest, directory)
+    if not is_small(store):
+        return False
+    require_sound(store, directory)
+    return True
 
 
 def is_small(store: LedgerStore) -> bool:

@@ -42,6 +42,7 @@ from sealwright.supervisor.ports import Part, Reporter, SignerLauncher
 from sealwright.supervisor.service import Supervisor
 from sealwright.supervisor.signer_process import ClientSignerLauncher
 from sealwright.supervisor.signers import SignerPart, SignersFile
+from sealwright.wiring import startcheck
 from sealwright.wiring.admission import admission_of
 
 EFFECTIVE = "config.json"
@@ -112,6 +113,8 @@ def _assemble(
             f"{state / 'trust'} is gone, and validators have pinned its root: restore it from a backup. "
             "To give every relying party a new root instead, start with a new state directory.",
         )
+    newest = SqlKeyStore(engine).latest_manifest()
+    startcheck.require_plausible_clock(clock.now(), newest.issued_at if newest else 0)
     root = open_root_of_trust(state / "trust", clock.now())
     made = (
         register_demo_clients(config, SqlClientStore(engine), state / "demo") if config.demo.enabled else []
