@@ -71,6 +71,6 @@ def _refuse(what: str, version: int) -> NoReturn:
     raise Misconfigured(
         "state_rolled_back",
         f"the state database is older than what was published (its newest manifest is {version}): {what}. It "
-        "was restored from a backup, and keys that were retired or revoked since would come back. Restore the "
+        "was restored from a backup, and keys retired or revoked since then would come back. Restore the "
         "newest copy of the whole state directory, or start with a new one and give every validator its root",
     )
