@@ -22,6 +22,7 @@ from sealwright_dumps.drill import sandbox
 from sealwright_dumps.drill.sandbox import Sandbox, small_core
 from sealwright_dumps.errors import DumpsError, Misconfigured, Refused
 from sealwright_dumps.gate import ledger, policy, signing
+from sealwright_dumps.gate.authority import AuthorityLedger
 from sealwright_dumps.gate.model import Approval, Origin, State
 from sealwright_dumps.gate.spool import Spool, file_system_of
 from sealwright_dumps.gate.verify import require_released
@@ -297,3 +298,13 @@ def test_the_commands_do_the_same(place: Sandbox, tmp_path: Path, capsys: pytest
     assert main(["verify", path, key, f"--approver=alice={person.public}"]) == 0
     assert main(["gate", "check", *place.options]) == 0
     assert "4 steps" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_a_step_that_the_authority_does_not_enter_is_not_taken(place: Sandbox) -> None:
+    silent = AuthorityLedger(place.gate.spool.root / "no.sock", place.steps)
+    gate = replace(place.gate, ledger=silent)
+    assert code_of(lambda: gate.take_in(io.BytesIO(small_core()).read, Origin("pipe", PROGRAM))) == (
+        "authority-silent"
+    )
+    assert list(gate.spool.records()) == []
+    assert place.steps.steps == []

@@ -9,6 +9,7 @@ import socket
 import time
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ from sealwright.clock import SystemClock
 from sealwright.drills.sandbox import REPORTER, Sandbox
 from sealwright.ledger.fsck import check_ledger
 from sealwright.ledger.model import EventLeaf, parse_leaf
+from sealwright_dumps.drill import sandbox as dump_sandbox
+from sealwright_dumps.gate.authority import AuthorityLedger
+from sealwright_dumps.gate.ledger import FileLedger, require_unbroken
 from sealwright_validate import Expect, Report, Trust, Validator
 from sealwright_validate.log_list import LogList, open_log_list
 from sealwright_validate.receipt import event_members, read_event_receipt, require_event, require_receipt
@@ -344,3 +348,47 @@ def test_fsck_checks_the_log_list_and_rebuilds_its_file(
     assert served.read_bytes() != true
     assert main(["ledger", "fsck", "--repair", "--apply", *state]) == 0
     assert served.read_bytes() == true
+
+
+def test_every_step_of_a_dump_gate_is_a_leaf_of_the_ledger(site: Sandbox, tmp_path: Path) -> None:
+    box = dump_sandbox.make(tmp_path)
+    chain = FileLedger(tmp_path / "spool" / "ledger.jsonl")
+    gate = replace(box.gate, ledger=AuthorityLedger(site.state / "run" / "admin.sock", chain))
+    box = replace(box, gate=gate)
+    name = box.redacted(dump_sandbox.small_core())
+    box.approve(name, box.people[0])
+    box.gate.release(name)
+    lines = [json.loads(line) for line in (tmp_path / "spool" / "ledger.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == ["quarantined", "redacted", "approved", "released"]
+    assert require_unbroken(tmp_path / "spool" / "ledger.jsonl") == 4
+    wanted = {line["authority"]["digest"] for line in lines}
+    [admission] = site.stores.admissions.open()
+    until = time.monotonic() + 60
+    while missing := wanted - set(stated(site, admission.log_id, "audit")):
+        assert time.monotonic() < until, missing
+        time.sleep(0.1)
+    trail = {entry.digest: entry for entry in site.stores.audit.page(0, 1_000)}
+    assert [trail[line["authority"]["digest"]].action for line in lines] == [
+        "dump_quarantined",
+        "dump_redacted",
+        "dump_approved",
+        "dump_released",
+    ]
+
+
+def stated(site: Sandbox, log_id: str, kind: str) -> list[str]:
+    log = site.stores.ledger.log(log_id)
+    assert log is not None
+    leaves = [parse_leaf(entry.leaf) for entry in site.stores.ledger.entries(log_id, 0, log.size)]
+    return [
+        leaf.members["digest"]
+        for leaf in leaves
+        if isinstance(leaf, EventLeaf) and leaf.members.get("type") == kind
+    ]
+
+
+@pytest.mark.parametrize("body", [b"{", b'{"step":"x","name":"n","facts":{}}', b'{"step":"released"}'])
+def test_a_malformed_step_of_a_gate_is_refused(site: Sandbox, body: bytes) -> None:
+    transport = httpx.HTTPTransport(uds=str(site.state / "run" / "admin.sock"))
+    with httpx.Client(transport=transport, base_url="http://admin") as client:
+        assert client.post("/admin/dumps/steps", content=body).status_code == 400

@@ -8,13 +8,13 @@ from collections.abc import Collection
 
 from rich.console import Console
 
-from sealwright.drills import rogue_signer, storm_0558
+from sealwright.drills import crash_dump, rogue_signer, storm_0558
 from sealwright.drills.model import Drill, DrillResult
 from sealwright.drills.runner import carry_out
 from sealwright.drills.timeline import Timeline
 from sealwright.errors import Misconfigured
 
-_KNOWN = {drill.name: drill for drill in (storm_0558.DRILL, rogue_signer.DRILL)}
+_KNOWN = {drill.name: drill for drill in (storm_0558.DRILL, rogue_signer.DRILL, crash_dump.DRILL)}
 DRILLS = {name: drill.shows for name, drill in _KNOWN.items()}
 
 

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from sealwright.admin import dumps_http
 from sealwright.admin import http as admin_http
 from sealwright.clock import Clock
 from sealwright.config import Config
@@ -43,6 +44,7 @@ def admin_app(authority: Authority, config: Config, clock: Clock) -> App:
         routes=[
             *admin_http.routes({"keys": authority.keys}, authority.auditor, authority.registry),
             *keys_http.admin_routes(authority.keys, every_key, KeyUse(authority.stores).last, audit, clock),
+            *dumps_http.routes(authority.auditor, f"gate:uid-{os.getuid()}"),
             *clients_http.admin_routes(authority.stores.clients, realms, audit, authority.clients.forget),
             *detection_http.admin_routes(authority.alarms),
             *authority.answers.admin_routes(operator),

@@ -14,6 +14,7 @@ from pathlib import Path
 from sealwright_dumps.cli import exits
 from sealwright_dumps.errors import Misconfigured
 from sealwright_dumps.gate import ledger, policy, signing
+from sealwright_dumps.gate.authority import AuthorityLedger
 from sealwright_dumps.gate.coredump import Listener
 from sealwright_dumps.gate.model import Approval, Origin, Record, State
 from sealwright_dumps.gate.service import Gate
@@ -58,6 +59,9 @@ def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--policy", required=True, metavar="FILE")
     parser.add_argument("--outside", required=True, metavar="FOLDER")
     parser.add_argument("--gate-key", required=True, metavar="FILE")
+    parser.add_argument(
+        "--authority", metavar="SOCKET", help="enter each step in this authority's ledger too"
+    )
     parser.add_argument("--workers", type=int, default=0, metavar="N")
 
 
@@ -65,7 +69,9 @@ def gate_of(options: argparse.Namespace) -> Gate:
     """The gate that the options describe. Raises Misconfigured."""
     rules = policy.load(Path(options.policy))
     spool = Spool(Path(options.spool), on_disk=rules.spool_on_disk)
-    log = ledger.FileLedger(spool.root / "ledger.jsonl")
+    log: ledger.Ledger = ledger.FileLedger(spool.root / "ledger.jsonl")
+    if options.authority:
+        log = AuthorityLedger(Path(options.authority), log)
     key = signing.load_key(Path(options.gate_key))
     return Gate(spool, rules, log, key, Path(options.outside), options.workers)
 

@@ -13,14 +13,15 @@ import io
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from sealwright_dumps.corpus import build
 from sealwright_dumps.corpus.build import Site
-from sealwright_dumps.corpus.keys import make_keys
-from sealwright_dumps.drill import sandbox
+from sealwright_dumps.corpus.keys import make_keys, pkcs8
+from sealwright_dumps.drill import flaws, sandbox
 from sealwright_dumps.drill.sandbox import CODE, STACK, Sandbox, small_core
 from sealwright_dumps.errors import DumpsError
 from sealwright_dumps.gate.model import Origin, State
@@ -68,7 +69,17 @@ class Scene:
         return sandbox.make(root, fingerprints=self.knowledge())
 
 
-Attack = Callable[[Scene], Verdict]
+class Attack(Protocol):
+    """One attack: a function with a name."""
+
+    __name__: str
+
+    def __call__(self, scene: Scene) -> Verdict:
+        """Carry it out."""
+        ...
+
+
+_RACED = (7, 9)  # small numbers, which redaction keeps: the mark of each version
 
 
 def _holds_key(data: bytes, site: Site) -> bool:
@@ -80,52 +91,48 @@ def _holds_key(data: bytes, site: Site) -> bool:
     return any(piece in data or piece[::-1] in data for piece in raw)
 
 
-def leak_into_a_core(scene: Scene) -> Verdict:
-    """A key is put into a core in every form; the scanner must see each."""
+def leak_as_text(scene: Scene) -> Verdict:
+    """A key is left in a core as a library writes it; the scanner, told nothing, must see it."""
+    path = scene.folder / "leak.core"
+    path.write_bytes(small_core(pkcs8(scene.site.keys.ec, pem=True)))
+    with flaws.blind_first_detector(when="first-detector" in scene.disabled):
+        found = Run(Settings(workers=1, credentials=False)).scan([str(path)]).findings
+    return Verdict("leak as text", "first-detector", bool(found), f"{len(found)} findings")
+
+
+def leak_in_the_raw(scene: Scene) -> Verdict:
+    """A scalar is left in a core with nothing around it; only its fingerprint tells it from chance."""
     settings = Settings(workers=1, credentials=False, fingerprints=scene.knowledge())
-    if "first-detector" in scene.disabled:
-        found: list[str] = []
-    else:
-        path = scene.folder / "leak.core"
-        path.write_bytes(small_core(scene.site.keys.ec.private_numbers().private_value.to_bytes(32, "big")))
-        found = [finding.key_id for _, finding in Run(settings).scan([str(path)]).findings]
-    return Verdict("leak", "first-detector", "key-ec" in found, f"{len(found)} findings")
+    path = scene.folder / "leak.core"
+    path.write_bytes(small_core(scene.site.keys.ec.private_numbers().private_value.to_bytes(32, "big")))
+    found = [finding.key_id for _, finding in Run(settings).scan([str(path)]).findings]
+    return Verdict("leak in the raw", "own-fingerprints", "key-ec" in found, f"{len(found)} findings")
 
 
 def leak_through_the_gate(scene: Scene) -> Verdict:
     """A core full of keys goes through the whole gate with both approvals; none may come out."""
-    box = scene.box()
+    box, attack = scene.box(), "leak through the gate"
     data = build.core(scene.site, make_keys()).data
-    if "redaction" in scene.disabled:
-        return Verdict(
-            "leak through the gate", "redaction", held=not _holds_key(data, scene.site), detail="not redacted"
-        )
-    name = box.redacted(data, "/usr/bin/signer")
+    with flaws.no_redaction(when="redaction" in scene.disabled):
+        name = box.redacted(data, "/usr/bin/signer")
+    record = box.gate.spool.get(name)
+    if record.state is State.REFUSED:  # without a redactor no dump comes out, and what is left says why
+        return Verdict(attack, "redaction", held=False, detail=f"refused: {record.reason}")
     for person in box.people:
         box.approve(name, person)
     out = box.gate.release(name).read_bytes()
-    return Verdict(
-        "leak through the gate", "redaction", not _holds_key(out, scene.site), f"{len(out)} bytes released"
-    )
+    return Verdict(attack, "redaction", not _holds_key(out, scene.site), f"{len(out)} bytes released")
 
 
 def smuggle_past_the_redactor(scene: Scene) -> Verdict:
     """A redactor that keeps whole stacks (as a wrong one would): the second detector must stop its output."""
-    from sealwright_dumps.redact import service, verifier
-
-    secret = hashlib.sha256(b"sealwright-dumps smuggled").digest()
-    out = os.memfd_create("smuggled")
-    try:
-        os.write(out, bytes(4096) + secret + bytes(4096))
-        if "second-detector" in scene.disabled:
-            findings: list[object] = []
-        else:
-            findings = service.ask(out, ())["findings"]
-    finally:
-        os.close(out)
-    return Verdict(
-        "smuggle", "second-detector", bool(findings), f"{verifier.VERSION}: {len(findings)} places"
-    )
+    secret, box = hashlib.sha256(b"sealwright-dumps smuggled").digest(), scene.box()
+    off = "second-detector" in scene.disabled
+    with flaws.careless_redactor(), flaws.no_second_detector(when=off):
+        name = box.redacted(small_core(bytes(512) + secret))
+    record = box.gate.spool.get(name)
+    held = record.state is State.REFUSED or secret not in box.gate.spool.redacted(name).read_bytes()
+    return Verdict("smuggle", "second-detector", held, record.reason or "the secret is in the output")
 
 
 def smuggle_in_a_note(scene: Scene) -> Verdict:
@@ -152,29 +159,40 @@ def smuggle_in_a_note(scene: Scene) -> Verdict:
 
 
 def race_the_redactor(scene: Scene) -> Verdict:
-    """The dump is rewritten again and again while it is taken in and redacted; what was not scanned must not
-    go on.
+    """The dump is rewritten again and again while it is taken in and redacted: what comes out must be of the
+    very bytes that were scanned.
     """
-    if "snapshot" in scene.disabled:
-        return Verdict("race", "snapshot", held=False, detail="the live file was used")
-    secret = scene.site.keys.ec.private_numbers().private_value.to_bytes(32, "big")
-    path, clean, spoiled = scene.folder / "raced", small_core(b""), small_core(bytes(512) + secret)
-    leaked = outcomes = 0
-    box = scene.box()
-    with _rewriting(path, clean, spoiled):
-        for _ in range(8):
+    path, box = scene.folder / "raced", scene.box()
+    first, second = (small_core(bytes(512) + word.to_bytes(8, "little") * 8) for word in _RACED)
+    scanned = {
+        hashlib.sha256(data).hexdigest(): word for data, word in zip((first, second), _RACED, strict=True)
+    }
+    outcomes = mixed = 0
+    off = "snapshot" in scene.disabled
+    with _rewriting(path, first, second, stopped=off), flaws.live_file(path, second, when=off):
+        for _ in range(1 if off else 8):
             with contextlib.suppress(DumpsError):
                 record = box.gate.process(box.gate.take_in_file(path, "/usr/bin/other").name)
                 if record.state is State.REDACTED:
                     outcomes += 1
-                    leaked += secret[:12] in box.gate.spool.redacted(record.name).read_bytes()
-    return Verdict("race", "snapshot", not leaked, f"{outcomes} of 8 came through, {leaked} with the key")
+                    mixed += _is_of_another(box, record.name, scanned)
+    return Verdict("race", "snapshot", not mixed, f"{outcomes} came through, {mixed} not as scanned")
+
+
+def _is_of_another(box: Sandbox, name: str, scanned: dict[str, int]) -> bool:
+    """Whether a redacted copy holds the mark of another version than its manifest says was scanned."""
+    manifest = json.loads(box.gate.spool.manifest(name).read_text(encoding="utf-8"))
+    word = scanned.get(manifest["input"]["sha256"])
+    out = box.gate.spool.redacted(name).read_bytes()
+    return word is not None and word.to_bytes(8, "little") * 8 not in out
 
 
 @contextlib.contextmanager
-def _rewriting(path: Path, first: bytes, second: bytes) -> Iterator[None]:
+def _rewriting(path: Path, first: bytes, second: bytes, *, stopped: bool) -> Iterator[None]:
     path.write_bytes(first)
     stop = threading.Event()
+    if stopped:  # the one who races writes by other means
+        stop.set()
 
     def rewrite() -> None:
         while not stop.is_set():
@@ -232,16 +250,17 @@ def slip_in_by_a_link(scene: Scene) -> Verdict:
     os.link(real, names[1])
     os.mkfifo(names[2])
     taken = 0
-    for name in names:
-        with contextlib.suppress(DumpsError):
-            box.gate.take_in_file(name, "/usr/bin/other")
-            taken += 1
-    held = taken == 0 and "intake" not in scene.disabled
-    return Verdict("slip in by a link", "intake", held, f"{taken} of 3 taken in")
+    with flaws.open_anything(when="intake" in scene.disabled):
+        for name in names:
+            with contextlib.suppress(DumpsError, BlockingIOError):
+                box.gate.take_in_file(name, "/usr/bin/other")
+                taken += 1
+    return Verdict("slip in by a link", "intake", taken == 0, f"{taken} of 3 taken in")
 
 
 ATTACKS: tuple[Attack, ...] = (
-    leak_into_a_core,
+    leak_as_text,
+    leak_in_the_raw,
     leak_through_the_gate,
     smuggle_past_the_redactor,
     smuggle_in_a_note,
@@ -254,13 +273,15 @@ ATTACKS: tuple[Attack, ...] = (
 
 def run(folder: Path, disabled: frozenset[str] = frozenset()) -> list[Verdict]:
     """Carry out every attack in an empty folder; one verdict each."""
-    scene_site = build.make_site()
-    verdicts: list[Verdict] = []
-    for place, attack in enumerate(ATTACKS):
-        own = folder / str(place)
-        own.mkdir()
-        verdicts.append(attack(Scene(own, scene_site, disabled)))
-    return verdicts
+    site = build.make_site()
+    return [carry_out(attack, folder, site, disabled) for attack in ATTACKS]
+
+
+def carry_out(attack: Attack, folder: Path, site: Site, disabled: frozenset[str]) -> Verdict:
+    """One attack, in a folder of its own below `folder`."""
+    own = folder / attack.__name__
+    own.mkdir()
+    return attack(Scene(own, site, disabled))
 
 
 def to_json(verdicts: list[Verdict]) -> str:

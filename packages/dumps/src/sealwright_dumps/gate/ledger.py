@@ -1,8 +1,7 @@
 """The gate's own log of steps: each line holds the digest of the line before, so that none can be taken out.
 
-The authority may put its ledger in this one's place (the port is `Ledger`). May never do: hold content, or
-let a step
-happen that could not be written down first.
+With an authority at hand each step is entered in its ledger as well (gate/authority.py; the port is
+`Ledger`). May never do: hold content, or let a step happen that could not be written down first.
 """
 
 from __future__ import annotations
