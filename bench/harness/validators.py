@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jwt as pyjwt
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from jose import jwk as python_jose_jwk
@@ -135,7 +135,7 @@ LIBRARIES: Mapping[str, tuple[Callable[[Expected], Validate], frozenset[str]]] =
     "joserfc": (with_joserfc, frozenset({"ES256", "EdDSA", "RS256", "PS256"})),
     "Authlib's jose": (with_authlib, frozenset({"ES256", "EdDSA", "RS256", "PS256"})),
     "python-jose": (with_python_jose, frozenset({"ES256", "RS256"})),
-    "jwcrypto": (with_jwcrypto, frozenset({"ES256", "EdDSA", "RS256", "PS256"})),
+    "jwcrypto": (with_jwcrypto, frozenset({"ES256", "EdDSA", "RS256", "PS256", "ML-DSA-44"})),
 }
 
 
@@ -143,9 +143,12 @@ def raw_verify(expected: Expected, tokens: Sequence[str]) -> Validate:
     """Nothing but the signature check of `cryptography`, the tokens taken apart beforehand: what cannot
     be saved.
     """
-    key: Any = pyjwt.PyJWK(dict(expected.jwk), expected.algorithm).key
     parts = {token: token.rpartition(".") for token in tokens}
     inputs = {token: (unb64(signature), head.encode()) for token, (head, _, signature) in parts.items()}
+    if expected.algorithm == "ML-DSA-44":
+        lattice = mldsa.MLDSA44PublicKey.from_public_bytes(unb64(expected.jwk["pub"]))
+        return lambda token: lattice.verify(*inputs[token])
+    key: Any = pyjwt.PyJWK(dict(expected.jwk), expected.algorithm).key
     if isinstance(key, ec.EllipticCurvePublicKey):
         scheme = ec.ECDSA(SHA256())
         inputs = {token: (der(signature), message) for token, (signature, message) in inputs.items()}

@@ -114,7 +114,10 @@ def _require_shallow(text: str) -> None:
     """
     brackets = _STRING.sub("", text).encode("ascii", "ignore").translate(_ONE_KIND, _NO_BRACKETS)
     for _ in range(MAX_DEPTH):
-        brackets = brackets.replace(b"[]", b"")
+        outer = brackets.replace(b"[]", b"")
+        if len(outer) == len(brackets):
+            break
+        brackets = outer
     if brackets:
         raise ValueError("nested too deeply, or unbalanced")
 
