@@ -42,6 +42,7 @@ COMMANDS = {
     "lab": Entry("lab", "Make a world with hidden attacks; score the detections on it.", group=True),
     "ledger": Entry("ledger", "Check the ledger and look things up in it.", group=True),
     "witness": Entry("witness", "Cosign the trees of logs, and refuse a second version of any."),
+    "monitor": Entry("monitor", "Read the whole ledger from outside; say what does not fit."),
     "drill": Entry("drill", "Attack a sandbox on purpose; see if every control holds.", group=True),
     "version": Entry("version", "Print the versions of what is installed."),
     "authority": Entry("authority", "Run the authority process (started by `up`).", hidden=True),

@@ -7,6 +7,7 @@ root.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -39,13 +40,30 @@ def fetch_from(url: str, timeout: float = TIMEOUT) -> Fetch:
     return Origin(url, timeout=timeout).get
 
 
+def finder(fetch: Fetch) -> Callable[[str], bytes | None]:
+    """Answers with a file's body, or None where there is none (404); raises our Unavailable otherwise."""
+
+    def find(path: str) -> bytes | None:
+        try:
+            answer = fetch(path)
+        except NoAnswer as error:
+            raise Unavailable("no_answer", "no answer", str(error)) from error
+        if answer.status == NOT_FOUND:
+            return None
+        if answer.status != OK:
+            raise Unavailable("no_answer", f"{path} was answered with {answer.status}")
+        return answer.body
+
+    return find
+
+
 class Follower:
     """What is known of one Sealwright. Not for use by two threads at once."""
 
     def __init__(
         self, fetch: Fetch, root: bytes, *, clock: Clock = SYSTEM_CLOCK, state_file: Path | None = None
     ) -> None:
-        self._fetch = fetch
+        self.find = finder(fetch)
         self._clock = clock
         self.trust = TrustState(root, clock=clock, skew=ROOT_SKEW, state_file=state_file)
         self._former: list[Role] = []
@@ -61,22 +79,6 @@ class Follower:
         if body is None:
             raise Unavailable("not_served", f"{path} is not served")
         return body
-
-    def find(self, path: str) -> bytes | None:
-        """The body of a file, None where there is none (404).
-
-        Raises:
-            Unavailable: `no_answer`.
-        """
-        try:
-            answer = self._fetch(path)
-        except NoAnswer as error:
-            raise Unavailable("no_answer", "no answer", str(error)) from error
-        if answer.status == NOT_FOUND:
-            return None
-        if answer.status != OK:
-            raise Unavailable("no_answer", f"{path} was answered with {answer.status}")
-        return answer.body
 
     def pull_logs(self) -> LogList:
         """The log list in force (docs/formats/log-list.md).

@@ -7,7 +7,7 @@ import base64
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from authority_support.chain import RECORD, Chain
 from sealwright.ledger.model import Batch
@@ -15,6 +15,7 @@ from sealwright.ledger.publisher import Publisher
 from sealwright.ledger.service import Ledger
 from sealwright.store.db import open_state
 from sealwright.store.ledger import SqlLedgerStore
+from sealwright_signer.signer import Signer
 
 
 class ChainClock:
@@ -25,6 +26,28 @@ class ChainClock:
 
     def now(self) -> float:
         return self._chain.now
+
+
+class HasSigner(Protocol):
+    """A signer with its log."""
+
+    signer: Signer
+    log_id: str
+    vkey: str
+
+
+def commit_batch(ledger: Ledger, of: HasSigner, batch: dict[str, Any]) -> str:
+    """Make a batch of a signer durable and tell it so; returns the checkpoint."""
+    leaves = [base64.b64decode(leaf) for leaf in batch["leaves"]]
+    made = Batch(batch["first"], leaves, batch["checkpoint"])
+    journal = of.signer.journal
+
+    async def write() -> None:
+        await ledger.open_log(of.log_id, journal.origin, of.vkey, journal.acked).commit(made)
+
+    asyncio.run(write())
+    of.signer.ack(size=made.end)
+    return made.checkpoint
 
 
 class SignedLedger:
@@ -51,17 +74,7 @@ class SignedLedger:
 
     def commit(self, batch: dict[str, Any]) -> None:
         """Make a batch of the signer durable and tell it so."""
-        leaves = [base64.b64decode(leaf) for leaf in batch["leaves"]]
-        made = Batch(batch["first"], leaves, batch["checkpoint"])
-
-        async def write() -> None:
-            origin = self.signer.journal.origin
-            writer = self.ledger.open_log(self.log_id, origin, self.vkey, self.signer.journal.acked)
-            await writer.commit(made)
-
-        asyncio.run(write())
-        self.heads.append(made.checkpoint)
-        self.signer.ack(size=made.end)
+        self.heads.append(commit_batch(self.ledger, self, batch))
 
     def do(self, operation: Callable[..., str], **asked: Any) -> dict[str, Any]:
         """Let the signer do something, and commit what it appended."""
