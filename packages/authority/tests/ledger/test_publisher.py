@@ -4,6 +4,10 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
+from authority_support.ledgers import SignedLedger
+from sealwright.ledger import publisher as publishing
 from sealwright.ledger.model import Entry, Log
 from sealwright.ledger.publisher import Publisher
 
@@ -57,3 +61,29 @@ def test_a_log_that_grows_while_it_is_published_waits_for_the_next_interval(tmp_
     assert store.looked.wait(30)
     store.publisher.stop()
     assert store.looks == 2  # at the start and at the end, an interval being longer than this test
+
+
+def test_a_log_that_does_not_grow_is_published_again_when_it_may_get_more_cosignatures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "AGAIN", 0.01)
+    ledger, done = SignedLedger(tmp_path), threading.Event()
+    asked: list[int] = []
+
+    def cosign(stored: Log) -> str:
+        asked.append(stored.size)
+        return stored.checkpoint + ("\u2014 witness AAAA\n" if len(asked) > 3 else "")
+
+    def again() -> list[str]:
+        if len(asked) > 3:
+            done.set()
+            return []
+        return [ledger.log_id]
+
+    publisher = Publisher(ledger.store, ledger.files, interval=0.01, cosign=cosign, again=again)
+    publisher.start()
+    assert done.wait(60)
+    publisher.stop()
+    assert len(asked) == 4
+    assert len(set(asked)) == 1
+    assert (ledger.directory / "checkpoint").read_text().endswith("\u2014 witness AAAA\n")

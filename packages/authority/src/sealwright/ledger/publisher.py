@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from operator import attrgetter
 from pathlib import Path
 
@@ -20,6 +20,8 @@ from sealwright.ledger.tiles import WIDTH, TileWriter
 
 log = logging.getLogger(__name__)
 CHUNK = 16 * WIDTH
+AGAIN = 5.0
+"""Seconds until a log is looked at again that has not grown, but may get more cosignatures."""
 
 
 class Publisher:
@@ -32,13 +34,18 @@ class Publisher:
         interval: float = 1.0,
         afterwards: Callable[[], object] = lambda: None,
         cosign: Callable[[Log], str] = attrgetter("checkpoint"),
+        again: Callable[[], Collection[str]] = tuple,
     ) -> None:
-        """`cosign` gives the note to publish: the log's own, with what witnesses add."""
+        """`cosign` gives the note to publish: the log's own, with what witnesses add. `again` names logs that
+        may get more of that.
+        """
         self._store = store
         self._directory = directory
         self._interval = interval
         self._afterwards = afterwards
         self._cosign = cosign
+        self._again = again
+        self._published: dict[str, str] = {}
         self._writers: dict[str, TileWriter] = {}
         self._due: set[str] = set()
         self._wake = threading.Event()
@@ -64,8 +71,11 @@ class Publisher:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            self._wake.wait()
+            self._wake.wait(AGAIN)
             self._wake.clear()
+            self._due.update(self._again())
+            if not self._due:
+                continue
             self._publish_due()
             self._afterwards()
             self._stop.wait(self._interval)
@@ -94,7 +104,10 @@ class Publisher:
         open_checkpoint(stored.checkpoint, parse_vkey(stored.vkey))
         self._feed(writer, log_id, stored.size, write=True)
         writer.cover()
-        writer.publish(self._cosign(stored))
+        note = self._cosign(stored)
+        if self._published.get(log_id) != note:
+            writer.publish(note)
+            self._published[log_id] = note
 
     def _feed(self, writer: TileWriter, log_id: str, size: int, *, write: bool) -> None:
         while writer.size < size:

@@ -104,7 +104,11 @@ class Authority:
         registry = CollectorRegistry()
         witnessing = Witnessing.of(config, clock, files, stores.alarms, registry)
         publisher = Publisher(
-            stores.ledger, files.hot, afterwards=stores.digests.try_follow, cosign=witnessing.cosign
+            stores.ledger,
+            files.hot,
+            afterwards=stores.digests.try_follow,
+            cosign=witnessing.cosign,
+            again=witnessing.waiting,
         )
         receipts = Receipts(stores.ledger, files, stores.digests)
         ledger = Ledger(stores.ledger, clock, publisher.committed)

@@ -65,6 +65,10 @@ class Witnessing:
             return stored.checkpoint
         return self.cosigning.cosign(stored, self._files.checkpoint(stored.log_id))
 
+    def waiting(self) -> list[str]:
+        """The logs whose published head lacks its quorum."""
+        return list(self.cosigning.missed) if self.cosigning is not None else []
+
     def status(self) -> dict[str, Any]:
         """How the witnesses have been, for the admin surface."""
         if self.cosigning is None:

@@ -1,5 +1,5 @@
-"""A Sealwright on paper: several real signers under one root, a real ledger on disk, manifests, log lists, and
-a server that answers from the files. No sockets, no processes, a virtual clock.
+"""A Sealwright on paper: several real signers under one root, a real ledger on disk, manifests, log lists,
+and a server that answers from the files. No sockets, no processes, a virtual clock.
 """
 
 from __future__ import annotations
@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +77,7 @@ class PaperSite:
         self._admission_key = DocumentSigner(ADMISSION_TYPE, Ed25519PrivateKey.generate())
         self.store = SqlLedgerStore(open_state(directory))
         self.files = directory / "ledger"
-        more = {"cosign": cosign} if cosign else {}
-        self.publisher = Publisher(self.store, self.files, **more)
+        self.publisher = Publisher(self.store, self.files, cosign=cosign or attrgetter("checkpoint"))
         self.ledger = Ledger(self.store, self.clock, lambda _log_id: None)
         self.seats: list[Seat] = []
         self.version = 0
