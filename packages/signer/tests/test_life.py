@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from sealwright_signer.custody.memory import MemoryCustody
+from sealwright_signer.identity import FaultySignature, Identity
 from sealwright_signer.jws import unb64u
 from sealwright_signer.policy import parse_policy
 from sealwright_signer.signer import ALWAYS_VERIFIED, SelfCheckFailed, Signer
@@ -198,3 +199,21 @@ def test_in_large_batches_about_one_in_sixteen_is_verified(rig: Any) -> None:
     for _ in range(4):
         rig.sign(*[rig.request(kid)] * 512)
     assert 64 < len(seen) < 256  # 128 expected; these bounds are missed once in 10^8 runs or less
+
+
+class Flaky:
+    """A key whose every second signature is damaged."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def sign(self, message: bytes) -> bytes:
+        self.count += 1
+        return bytes(63) + bytes([self.count])
+
+
+def test_a_faulty_signature_of_the_identity_key_ends_the_signer() -> None:
+    identity = Identity()
+    setattr(identity, "_key", Flaky())  # noqa: B010 - of another type
+    with pytest.raises(FaultySignature):
+        identity.sign(b"checkpoint")

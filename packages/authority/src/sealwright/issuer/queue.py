@@ -1,6 +1,6 @@
 """Collects sign requests into batches: one round trip and one commit for all that wait together.
 
-Issued tokens are validated before they are handed out: all of a small batch, one in sixteen at random of a
+Issued tokens are validated before they are handed out: all of a small batch, one in 64 at random of a
 larger one (ADR 0004). The signer has one batch at a time, and is given the next while the one before is made
 durable. It starts when as many requests wait as are being made durable, or half as many as were answered
 last: whoever just got an answer may well ask again. That wait ends with the commit and after `GATHER`. So a
@@ -28,8 +28,8 @@ WORTHWHILE = 16
 GATHER = 0.001
 """Seconds that the first requests of a batch wait for more, if many were answered just before."""
 ALWAYS_VALIDATED = 4
-"""Batch size up to which every token is validated; above it one in sixteen."""
-ONE_IN_SIXTEEN = 16
+"""Batch size up to which every token is validated; above it one in sixty-four."""
+ONE_IN_64 = 4
 """Of the 256 values of a byte."""
 
 Validate = Callable[[str, str, str], None]
@@ -129,7 +129,7 @@ class SignQueue:
                 continue  # the caller went away; the token is in the ledger and never leaves
             try:
                 future.set_result(
-                    self._released(request, result, validate=everything or die < ONE_IN_SIXTEEN)
+                    self._released(request, result, validate=everything or die < ONE_IN_64)
                 )
             except (Refused, Unavailable) as error:
                 future.set_exception(error)
