@@ -128,9 +128,7 @@ class SignQueue:
             if future.done():
                 continue  # the caller went away; the token is in the ledger and never leaves
             try:
-                future.set_result(
-                    self._released(request, result, validate=everything or die < ONE_IN_64)
-                )
+                future.set_result(self._released(request, result, validate=everything or die < ONE_IN_64))
             except (Refused, Unavailable) as error:
                 future.set_exception(error)
 
