@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -136,7 +137,7 @@ def synthetic_rows() -> Iterator[Row]:
         yield Row(name, label, aim, make(evidence))
 
 
-def measure(row: Row, seconds: float) -> dict[str, object]:
+def measure(row: Row, seconds: float) -> dict[str, Any]:
     """Return CPU milliseconds per appraisal: the least of five slices, and the mean over all."""
     for _ in range(5):
         if not row.run().accepted:

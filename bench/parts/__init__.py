@@ -5,6 +5,14 @@ on another.
 """
 
 from harness.model import Part
-from parts import growth, issue, sidecar, signer, validate
+from parts import attest, dumps, growth, issue, sidecar, signer, validate
 
-PARTS: tuple[Part, ...] = (issue.PART, validate.PART, sidecar.PART, signer.PART, growth.PART)
+PARTS: tuple[Part, ...] = (
+    issue.PART,
+    validate.PART,
+    sidecar.PART,
+    signer.PART,
+    growth.PART,
+    attest.PART,
+    dumps.PART,
+)

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa, x448, x25519
@@ -163,6 +162,8 @@ def load(paths: Iterable[Path]) -> PublicKeys:
 
 
 def _load_blob(blob: bytes) -> list[Any]:
+    from cryptography import x509  # a tenth of what a scan without certificates takes to start
+
     loaders: tuple[Any, ...] = (
         lambda: [certificate.public_key() for certificate in x509.load_pem_x509_certificates(blob)],
         lambda: [serialization.load_pem_public_key(blob)],

@@ -123,16 +123,20 @@ class NumpyWords:
         for place in places[random >= RANDOM_WORDS].tolist():
             yield (Kind.CHUNK, start + 8 * (place + 1), int(words[place]) & ~6 | 1)
 
-    def _aes(self, words: Any, start: int, own: int) -> Iterator[Spot]:
-        np = self._np
+    @staticmethod
+    def _aes(words: Any, start: int, own: int) -> Iterator[Spot]:
         if len(words) < 16:
             return
-        neighbours = words[1:] ^ words[:-1]
+        neighbours, present = words[1:] ^ words[:-1], words != 0
         for size in AES_WORDS:
-            places = np.flatnonzero(neighbours[size:-2] == words[1 : -size - 2])
-            for word in (2, 3):
+            alike = neighbours[size:-2] == words[1 : -size - 2]
+            alike &= present[: len(alike)]  # zeros are alike everywhere, and no schedule begins with one
+            places = alike.nonzero()[0]
+            for word in (2, 3) if len(places) else ():
                 places = places[neighbours[places + size + word - 1] == words[places + word]]
-            places = places[(words[places] != 0) & (words[places + 1] != words[places + 2]) & (places < own)]
+            if not len(places):
+                continue
+            places = places[(words[places + 1] != words[places + 2]) & (places < own)]
             for place in places.tolist():
                 yield (Kind.AES, start + 4 * place, size)
 
