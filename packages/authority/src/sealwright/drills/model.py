@@ -20,9 +20,15 @@ class Control(StrEnum):
     STRICT_MODE = "strict-mode"
     LEDGER_COMPARISON = "ledger-comparison"
     NO_TOKEN_FOR_TOKEN = "no-token-for-token"  # noqa: S105 - the name of a control
+    BLAST_RADIUS = "blast-radius"
+    RESPONSE_RULE = "response-rule"
     REVOCATION_PUSH = "revocation-push"
+    SHARED_SIGNALS = "shared-signals"
     FAIL_CLOSED = "fail-closed"
     ROLLBACK_PROTECTION = "rollback-protection"
+    TENANT_SEPARATION = "tenant-separation"
+    NOTICE_APPROVAL = "notice-approval"
+    REPLACEMENT_KEY = "replacement-key"
     SIGNER_POLICY = "signer-policy"
     SIGNED_TREE_HEAD = "signed-tree-head"
     FSCK = "fsck"
@@ -55,6 +61,11 @@ class DrillResult:
 
     drill: str
     steps: Sequence[StepResult]
+
+    @property
+    def seconds(self) -> float:
+        """How long the whole of it took."""
+        return sum(step.seconds for step in self.steps)
 
     @property
     def held(self) -> bool:

@@ -8,13 +8,16 @@ from collections.abc import Collection
 
 from rich.console import Console
 
-from sealwright.drills import crash_dump, rogue_signer, storm_0558
+from sealwright.drills import crash_dump, golden_issuer, rogue_signer, storm_0558
 from sealwright.drills.model import Drill, DrillResult
 from sealwright.drills.runner import carry_out
 from sealwright.drills.timeline import Timeline
 from sealwright.errors import Misconfigured
 
-_KNOWN = {drill.name: drill for drill in (storm_0558.DRILL, rogue_signer.DRILL, crash_dump.DRILL)}
+_KNOWN = {
+    drill.name: drill
+    for drill in (storm_0558.DRILL, rogue_signer.DRILL, crash_dump.DRILL, golden_issuer.DRILL)
+}
 DRILLS = {name: drill.shows for name, drill in _KNOWN.items()}
 
 
@@ -45,10 +48,11 @@ def run(name: str, *, as_json: bool, disabled: Collection[str] = ()) -> int:
 
 
 def describe(result: DrillResult) -> dict[str, object]:
-    """The result as plain values. `seconds` is how long a step took."""
+    """The result as plain values. `seconds` is how long a step, and how long the whole, took."""
     return {
         "drill": result.drill,
         "held": result.held,
+        "seconds": round(result.seconds, 3),
         "steps": [
             {
                 "id": step.finding.step,

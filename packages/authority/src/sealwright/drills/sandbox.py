@@ -239,9 +239,13 @@ class Sandbox:
 
     def ask_token(self, realm: str, form: str = "grant_type=client_credentials", **headers: str) -> Answer:
         """Ask the token endpoint of a realm, as its registered client unless headers say otherwise."""
-        credentials = base64.b64encode(f"{realm}-app:{self.secret}".encode()).decode()
-        sent = {"Authorization": f"Basic {credentials}", "Content-Type": FORM} | headers
+        sent = self.basic(f"{realm}-app") | {"Content-Type": FORM} | headers
         return self.call(f"/{realm}/oauth2/token", form.encode(), sent)
+
+    def basic(self, client_id: str) -> dict[str, str]:
+        """The header that authenticates a client of this sandbox."""
+        credentials = base64.b64encode(f"{client_id}:{self.secret}".encode()).decode()
+        return {"Authorization": f"Basic {credentials}"}
 
     def token(self, realm: str = "enterprise") -> str:
         """One token.

@@ -15,7 +15,7 @@ from typing import Protocol
 
 import msgspec
 
-from sealwright.admin.model import Action, Approval
+from sealwright.admin.model import Action, Approval, Details
 from sealwright.admin.rules import require_approved
 from sealwright.errors import Refused
 from sealwright.response.affected import Scope, of_tenant
@@ -162,6 +162,12 @@ def signed_notice(notice: Notice, signer: NoticeSigner) -> str:
     return f"{signing_input}.{_base64url(signer.sign_notice(signing_input.encode()))}"
 
 
+def approval_details(notices: list[Notice]) -> Details:
+    """What operators agree to: these notices, word for word."""
+    content = [hashlib.sha256(msgspec.json.encode(notice)).hexdigest() for notice in notices]
+    return {"notices": sorted(notice.id for notice in notices), "content": sorted(content)}
+
+
 def publish(
     notices: list[Notice],
     incident: str,
@@ -172,15 +178,12 @@ def publish(
 ) -> list[str]:
     """Sign and keep notices that operators have approved; returns them signed, ready for any channel.
 
-    The approval binds the incident and the ids of exactly these notices.
+    The approval binds the incident and exactly these notices (`approval_details`).
 
     Raises:
         Refused: the approval is not for these, or a notice exists already.
     """
-    details: dict[str, str | int | float | bool | list[str] | None] = {
-        "notices": sorted(n.id for n in notices)
-    }
-    require_approved(approval, Action.SEND_NOTICES, incident, details, now)
+    require_approved(approval, Action.SEND_NOTICES, incident, approval_details(notices), now)
     signed = [signed_notice(notice, signer) for notice in notices]
     for notice, jws in zip(notices, signed, strict=True):
         store.add(notice, jws)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -14,8 +16,11 @@ from sealwright.detection.model import Judgement
 from sealwright.drills.clockwork import SandboxClock
 from sealwright.issuer import service
 from sealwright.issuer.model import Client, Grant, RealmPolicy, TokenRequest
+from sealwright.keys import rules as key_rules
+from sealwright.keys.model import Key, KeyState
 from sealwright.logs import write_json_logs
-from sealwright.wiring import startcheck
+from sealwright.response import service as response
+from sealwright.wiring import outbox, startcheck
 from sealwright.wiring.serve import run
 
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -40,10 +45,26 @@ def _break(flaws: list[str]) -> None:
         vars(service)["GRANTS"] = {**vars(service)["GRANTS"], JWT_BEARER: _renew_on_sight}
     if "ledger-comparison" in flaws:
         vars(judging)["judge"] = lambda *_facts: Judgement()
+    if "response-rule" in flaws:
+        vars(response)["decide"] = lambda *_facts: []
+    if "shared-signals" in flaws:
+        vars(outbox)["key_revoked"] = lambda *_facts: []
+    if "replacement-key" in flaws:
+        _never_replace()
     if "start-check" in flaws:
         vars(startcheck)["is_small"] = lambda _store: False
         vars(startcheck)["require_sound"] = lambda _store, _directory: None
         vars(startcheck)["require_not_restored"] = lambda _store, _newest, _directory: None
+
+
+def _never_replace() -> None:
+    """Keys that are revoked get no successor."""
+    plan = vars(key_rules)["plan"]
+
+    def without(keys: Sequence[Key], *rest: Any) -> Any:
+        return [] if any(key.state is KeyState.REVOKED for key in keys) else plan(keys, *rest)
+
+    vars(key_rules)["plan"] = without
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Step 6, the attacker inside the front end: it speaks to the signer itself, as the authority.
+"""Step 9, the attacker inside the front end: it speaks to the signer itself, as the authority.
 
 It gets nothing that the signer's own policy does not allow, every attempt is counted, and a token whose leaf
 it drops breaks the signed tree.
@@ -21,7 +21,7 @@ from sealwright.ledger.service import Ledger
 from sealwright_signer.client import Batch as SignerBatch
 from sealwright_signer.client import Connection
 
-STEP = "6-front-end"
+STEP = "9-front-end"
 DAY = 86_400
 RECORD = "00" * 32
 

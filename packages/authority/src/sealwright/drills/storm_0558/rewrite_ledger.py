@@ -1,4 +1,4 @@
-"""Step 7, the cover-up: edit, delete, reorder, truncate the ledger. `fsck` and the next start name the
+"""Step 10, the cover-up: edit, delete, reorder, truncate the ledger. `fsck` and the next start name the
 leaf.
 """
 
@@ -20,7 +20,7 @@ from sealwright.errors import Misconfigured
 from sealwright.ledger.fsck import check_ledger
 from sealwright.wiring.stores import Stores
 
-STEP = "7-cover-up"
+STEP = "10-cover-up"
 TOKENS = 12
 Damage = Callable[[sqlite3.Connection, int, int], None]
 

@@ -1,0 +1,184 @@
+"""The attacker takes the authority's place at the signer, and keeps the ledger in order.
+
+It holds every right that the authority has: the signer's socket, the database, the ledger's files. It has no
+key, and what it issues is signed into a tree that it cannot rewrite.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.util import find_spec
+from typing import Any
+
+from sealwright.drills import model
+from sealwright.drills.model import Finding
+from sealwright.drills.sandbox import Sandbox
+from sealwright.drills.steps import ACCEPTED, active_key, validator, verdict
+from sealwright.drills.storm_0558 import compromised_front_end
+from sealwright.errors import Unavailable
+from sealwright.ledger.model import Batch, TokenLeaf, parse_leaf
+from sealwright.ledger.service import Ledger
+from sealwright_signer.client import Connection
+
+SALT_BYTES = 16
+NOT_CAUGHT = "accepted, and no alarm"
+INSTALL = "not shown: install sealwright[detect]"
+
+
+class Control(StrEnum):
+    """What stands in the way of an attacker inside the front end."""
+
+    SIGNER_POLICY = "signer-policy"
+    SIGNED_TREE_HEAD = "signed-tree-head"
+    HISTORY_SEARCH = "history-search"
+
+
+@dataclass(frozen=True, slots=True)
+class Golden:
+    """A token that the attacker had issued."""
+
+    token: str
+    digest: str
+
+
+WANTED: Mapping[str, dict[str, str]] = {
+    "invented-client": {"client_id": "helpdesk-sync", "scope": "mail.read"},
+    "wider-scope": {"client_id": "enterprise-app", "scope": "mail.read mail.send"},
+    "ordinary": {"client_id": "enterprise-app", "scope": "mail.read"},
+}
+ATTACKS = {
+    "invented-client": (
+        "3-invented-client",
+        "issue a token to a client that does not exist",
+        "client_disabled",
+    ),
+    "wider-scope": (
+        "3-wider-scope",
+        "issue a token with a scope that its client does not have",
+        "scope_beyond_policy",
+    ),
+}
+
+
+def run(sandbox: Sandbox) -> Iterator[Finding]:
+    """Attack, give the place back, and look with everything there is."""
+    for finding in compromised_front_end.run(sandbox):
+        yield _renamed(finding)
+    kid = active_key(sandbox, "enterprise").kid
+    sandbox.stop_authority()
+    golden = asyncio.run(_issue(sandbox, kid))
+    sandbox.start_authority()
+    sandbox.wait_ready()
+    accepted = _presented(sandbox, golden)
+    found = _searched(sandbox)
+    for name, (step, attack, expected) in ATTACKS.items():
+        if found is None:
+            yield Finding(step, attack, None, INSTALL, INSTALL, held=True)
+            continue
+        observed = ", ".join(sorted(found.get(golden[name].digest, ()))) or NOT_CAUGHT
+        held = expected in found.get(golden[name].digest, ())
+        wanted = f"{expected} alarm"
+        yield Finding(step, attack, Control.HISTORY_SEARCH, wanted, observed, held=held)
+    yield from _ordinary(sandbox, golden["ordinary"], accepted["ordinary"], found or {})
+
+
+def _ordinary(
+    sandbox: Sandbox, golden: Golden, observed: str, found: Mapping[str, set[str]]
+) -> Iterator[Finding]:
+    """The part that is not caught. It is asserted too: a drill that hid it would not hold."""
+    alarms = found.get(golden.digest, set())
+    told = NOT_CAUGHT if observed == ACCEPTED and not alarms else f"{observed}, {sorted(alarms)}"
+    attack = "issue an ordinary token for an ordinary client, for nobody who asked: NOT CAUGHT by itself"
+    yield Finding("4-ordinary", attack, None, NOT_CAUGHT, told, held=told == NOT_CAUGHT)
+    held = golden.digest in _leaves(sandbox)
+    told = "its leaf is in the signed log" if held else "no trace"
+    attack = "and what is left of it: whoever knows what was asked for can count it against the log"
+    yield Finding("4-ordinary-trace", attack, None, "its leaf is in the signed log", told, held=held)
+
+
+def _renamed(finding: Finding) -> Finding:
+    """The findings of the other drill's front end under this drill's names and controls."""
+    chapter = "2" if finding.control is model.Control.SIGNED_TREE_HEAD else "1"
+    name = finding.step.removeprefix(compromised_front_end.STEP)
+    control = Control(str(finding.control)) if finding.control is not None else None
+    return Finding(
+        f"{chapter}{name}", finding.attack, control, finding.expected, finding.observed, held=finding.held
+    )
+
+
+async def _issue(sandbox: Sandbox, kid: str) -> dict[str, Golden]:
+    """Have tokens signed, and store their leaves as the authority would: nothing is missing afterwards."""
+    if sandbox.signer is None:
+        raise Unavailable("no_signer", "the sandbox has no signer")
+    connection = await Connection.open(sandbox.signer.socket_path)
+    try:
+        hello = await connection.hello()
+        ledger = Ledger(sandbox.stores.ledger, sandbox.clock, lambda _log_id: None)
+        writer = ledger.open_log(hello.log_id, hello.origin, hello.vkey, hello.acked)
+        for pending in hello.pending:
+            await writer.commit(Batch(pending.first, pending.leaves, pending.checkpoint))
+        issued = {}
+        for name, wanted in WANTED.items():
+            record = _record(sandbox, wanted)
+            results, batch = await connection.sign([_request(sandbox, kid, wanted, record)])
+            if batch is None or not isinstance(results[0], str):
+                raise Unavailable("drill_stuck", "the signer refused an ordinary request")
+            records = [*([None] * (len(batch.leaves) - 1)), record]
+            await writer.commit(Batch(batch.first, batch.leaves, batch.checkpoint), records)
+            await connection.ack(writer.size)
+            signing_input = results[0].rpartition(".")[0]
+            issued[name] = Golden(results[0], hashlib.sha256(signing_input.encode()).hexdigest())
+        return issued
+    finally:
+        await connection.close()
+
+
+def _record(sandbox: Sandbox, wanted: dict[str, str]) -> bytes:
+    facts = {
+        "client_id": wanted["client_id"],
+        "sub": "minister",
+        "aud": [sandbox.audience("enterprise")],
+        "scope": wanted["scope"],
+        "grant": "client_credentials",
+    }
+    return secrets.token_bytes(SALT_BYTES) + json.dumps(facts, sort_keys=True).encode()
+
+
+def _request(sandbox: Sandbox, kid: str, wanted: dict[str, str], record: bytes) -> list[Any]:
+    audience, digest = [sandbox.audience("enterprise")], hashlib.sha256(record).hexdigest()
+    head = ["enterprise", kid, "at+jwt", wanted["client_id"], "minister", audience]
+    return [*head, wanted["scope"], 600, digest, None]
+
+
+def _presented(sandbox: Sandbox, golden: Mapping[str, Golden]) -> dict[str, str]:
+    """A strict relying party sees each: the ledger has it, so it is accepted, and reported."""
+    with validator(sandbox, mode="strict", report=True) as checker:
+        audience = sandbox.audience("enterprise")
+        return {name: verdict(checker, one.token, "enterprise", audience) for name, one in golden.items()}
+
+
+def _searched(sandbox: Sandbox) -> dict[str, set[str]] | None:
+    """Codes of alarms by the digest of the token, after a search over history; None without the extra."""
+    if find_spec("duckdb") is None:
+        return None
+    from sealwright.wiring.search import search
+
+    if Control.HISTORY_SEARCH not in sandbox.flaws:
+        search(sandbox.config, sandbox.clock)
+    found: dict[str, set[str]] = {}
+    for stored in sandbox.stores.alarms.page(0, 1_000):
+        found.setdefault(stored.alarm.digest, set()).add(stored.alarm.code)
+    return found
+
+
+def _leaves(sandbox: Sandbox) -> set[str]:
+    stores = sandbox.stores.ledger
+    entries = (entry for log in stores.logs() for entry in stores.entries(log.log_id, 0, log.size))
+    leaves = (parse_leaf(entry.leaf) for entry in entries)
+    return {leaf.digest.hex() for leaf in leaves if isinstance(leaf, TokenLeaf)}
