@@ -26,7 +26,13 @@ def test_it_holds_and_names_what_is_not_caught() -> None:
     assert ordinary.control is None
 
 
-def test_it_fails_where_its_controls_are_off() -> None:
-    result = drill(*map(str, Control))
+def test_it_fails_without_the_search_over_history() -> None:
+    result = drill(str(Control.HISTORY_SEARCH))
     blamed = {step.finding.control for step in result.steps if not step.finding.held}
-    assert blamed == set(Control)
+    assert blamed == {Control.HISTORY_SEARCH}
+
+
+def test_it_fails_without_what_the_signer_does() -> None:
+    result = drill(str(Control.SIGNER_POLICY), str(Control.SIGNED_TREE_HEAD))
+    blamed = {step.finding.control for step in result.steps if not step.finding.held}
+    assert blamed >= {Control.SIGNER_POLICY, Control.SIGNED_TREE_HEAD}

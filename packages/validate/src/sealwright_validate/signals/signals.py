@@ -124,6 +124,7 @@ class Signals:
             if thread is None or not thread.is_alive():
                 break
             thread.join(ENDING)
+        self._origin.close()  # what the thread kept when it ended
 
     def take_push(
         self, body: bytes, content_type: str | None, authorization: str | None, expected: str
