@@ -36,7 +36,7 @@ def test_only_the_owner_can_read_it(trust: Path) -> None:
     assert {file.stat().st_mode & 0o777 for file in trust.iterdir()} == {0o600}
 
 
-@pytest.mark.parametrize("name", ["admission.key", "root.json"])
+@pytest.mark.parametrize("name", ["admission.key", "root.key", "root.json"])
 def test_a_file_that_others_can_read_is_refused(trust: Path, name: str) -> None:
     open_root_of_trust(trust, NOW)
     (trust / name).chmod(0o640)

@@ -34,6 +34,7 @@ BROKEN: list[tuple[str, Config]] = [
     ("collector", Config(admission=c.AdmissionConfig(collector="tpm:dev/tpmrm0"))),
     ("recheck", Config(admission=c.AdmissionConfig(recheck=1))),
     ("grace", Config(admission=c.AdmissionConfig(grace=100_000))),
+    ("state_directory", Config(state=c.StateConfig(directory=" "))),
     ("port", Config(server=c.ServerConfig(port=0))),
     ("port", Config(server=c.ServerConfig(port=70_000))),
     ("port", Config(demo=c.DemoConfig(guarded_port=8420))),

@@ -23,7 +23,12 @@ from sealwright.admission.documents import (
     read_signer,
 )
 from sealwright.errors import Misconfigured
-from sealwright.files import make_private_directory, read_private, write_private
+from sealwright.files import (
+    make_private_directory,
+    read_private,
+    require_private,
+    write_private,
+)
 
 ROOT_LIFE = 365 * 86_400
 """Seconds that a root document is valid; it is renewed when half of it is over."""
@@ -53,6 +58,8 @@ def open_root_of_trust(directory: Path, now: float) -> RootOfTrust:
     make_private_directory(directory)
     if not any(directory.glob("root*.json")):
         _make(directory, now)
+    if (directory / "root.key").exists():  # it may be kept elsewhere
+        require_private(directory / "root.key")
     payload = _read_root(directory / "root.json")
     admission = read_signer(ADMISSION_TYPE, read_private(directory / "admission.key"), "trust/admission.key")
     if admission.jwk not in payload["roles"]["admission"]["keys"]:

@@ -61,6 +61,8 @@ def require_runnable(config: Config) -> None:
 def problems(config: Config) -> Iterator[Problem]:
     """Every broken rule of `config`."""
     yield from _server(config)
+    if not config.state.directory.strip():
+        yield Problem("state_directory", "state.directory", "it is empty", 'name one, for example "state"')
     yield from _rotation(config)
     yield from _signers(config)
     yield from between("witness.timeout", config.witness.timeout, 1, WITNESS_WAIT_CEILING, "witness_timeout")
