@@ -8,7 +8,7 @@ from collections.abc import Collection
 
 from rich.console import Console
 
-from sealwright.drills import crash_dump, golden_issuer, rogue_signer, storm_0558
+from sealwright.drills import crash_dump, golden_issuer, rogue_signer, stale_trust, storm_0558
 from sealwright.drills.model import Drill, DrillResult
 from sealwright.drills.runner import carry_out
 from sealwright.drills.timeline import Timeline
@@ -16,7 +16,13 @@ from sealwright.errors import Misconfigured
 
 _KNOWN = {
     drill.name: drill
-    for drill in (storm_0558.DRILL, rogue_signer.DRILL, crash_dump.DRILL, golden_issuer.DRILL)
+    for drill in (
+        storm_0558.DRILL,
+        rogue_signer.DRILL,
+        crash_dump.DRILL,
+        golden_issuer.DRILL,
+        stale_trust.DRILL,
+    )
 }
 DRILLS = {name: drill.shows for name, drill in _KNOWN.items()}
 

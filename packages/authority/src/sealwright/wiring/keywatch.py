@@ -20,6 +20,7 @@ from sealwright.detection.feed import AlarmFeed
 from sealwright.detection.keywatch import HEARD, INTERVAL, KeyAlarm, View, look
 from sealwright.detection.metrics import DetectionMetrics
 from sealwright.detection.model import StoredAlarm
+from sealwright.detection.ports import AlarmSink
 from sealwright.detection.sinks import JsonLines
 from sealwright.errors import SealwrightError
 from sealwright.keys import rules
@@ -52,6 +53,7 @@ class KeyWatch:
         clock: the current time.
         feed: woken for new alarms.
         metrics: told of them.
+        sinks: told of them as well; the process's log when None.
     """
 
     def __init__(
@@ -61,13 +63,14 @@ class KeyWatch:
         clock: Clock,
         feed: AlarmFeed,
         metrics: DetectionMetrics,
+        sinks: Sequence[AlarmSink] | None = None,
     ) -> None:
         self._stores = stores
         self._policies = tuple(policies)
         self._clock = clock
         self._feed = feed
         self._metrics = metrics
-        self._sink = JsonLines(sys.stderr)
+        self._sinks = [JsonLines(sys.stderr)] if sinks is None else list(sinks)
         self._use = KeyUse(stores)
         self._late: frozenset[str] = frozenset()
 
@@ -105,7 +108,8 @@ class KeyWatch:
         stored = self._stores.alarms.add(told) if told else []
         for one in stored:
             self._metrics.alarmed(one.alarm, 0.0)
-            self._sink.tell(one)
+            for sink in self._sinks:
+                sink.tell(one)
         return stored
 
 

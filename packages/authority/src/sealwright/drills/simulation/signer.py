@@ -67,6 +67,7 @@ class LocalSigner:
         self, policy: Mapping[str, Any], clock: Callable[[], float], copies: dict[str, StolenKey]
     ) -> None:
         self.leaves: dict[int, bytes] = {}
+        self.checkpoint = ""
         self.signer = Signer(parse_policy(json.dumps(policy).encode()), CopyingCustody(copies), clock)
         self.alive = True
 
@@ -93,13 +94,15 @@ class LocalSigner:
         except SignerRefused as error:
             raise Refused(str(error.code), "the signer refused", error.message) from error
         for batch in (answer.get("batch"), json.loads(self.signer.journal.batch())):
-            self._store(batch or {"first": 0, "leaves": []})
+            if batch:
+                self._store(batch)
         self.signer.journal.acknowledge(self.signer.journal.size)
         return answer
 
     def _store(self, batch: dict[str, Any]) -> None:
         leaves = map(binascii.a2b_base64, batch["leaves"])
         self.leaves.update(enumerate(leaves, batch["first"]))
+        self.checkpoint = batch["checkpoint"]
 
     async def make_key(
         self, realm: str, algorithm: str, use_from: int, use_until: int, verify_until: int

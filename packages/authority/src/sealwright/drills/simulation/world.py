@@ -165,7 +165,7 @@ class World:
         for name in ("run", "trust"):
             (directory / name).mkdir(mode=0o700, parents=True, exist_ok=True)
         self.config = msgspec.structs.replace(Config(), state=StateConfig(directory=str(directory)))
-        stores = Stores.open(self.config, self.clock)
+        self.stores = stores = Stores.open(self.config, self.clock)
         self.admissions = stores.admissions
         self.all_keys = stores.keys.all
         self.store = FlakyStore(stores.keys)
