@@ -35,3 +35,15 @@ def test_another_library_or_a_silent_validator_covers_nothing() -> None:
 
 def test_without_tokens_there_is_no_share() -> None:
     assert adoption(AUDIENCES, [], [], 0, {}, since=0, now=NOW).share is None
+
+
+def test_those_who_validate_otherwise_are_shown_beside() -> None:
+    others = [status("a"), status("b", library="homegrown"), status("introspection", library="introspection")]
+    reports = [seen("https://mail.example", name, tokens) for name, tokens in (("a", 5), ("b", 2))]
+    reports.append(seen("https://files.example", "introspection", 3))
+    told = adoption(AUDIENCES, others, reports, 10, {}, since=0, now=NOW)
+    mail, files = told.audiences
+    assert (mail.covered, mail.tokens, mail.other_tokens) == (True, 5, 2)
+    assert (files.covered, files.tokens, files.other_tokens) == (False, 0, 3)
+    assert files.others == ("mail (introspection 1, async, introspection)",)
+    assert told.validated == 5

@@ -15,11 +15,12 @@ def command(*, config: ConfigFile = None, state: StateDirectory = None, as_json:
     if as_json:
         write_json(told)
         return
-    shown = table("realm", "audience", "covered", "tokens seen", "validators")
+    shown = table("realm", "audience", "covered", "tokens seen", "validators", "seen by others")
     for one in told["audiences"]:
         covered = "[green]yes[/green]" if one["covered"] else "[yellow]not seen[/yellow]"
         names = "\n".join(one["validators"]) or "-"
-        shown.add_row(one["realm"], one["audience"], covered, str(one["tokens"]), names)
+        others = "\n".join([f"{one['other_tokens']} tokens", *one["others"]]) if one["others"] else "-"
+        shown.add_row(one["realm"], one["audience"], covered, str(one["tokens"]), names, others)
     console().print(shown)
     share = "no token issued yet" if told["share"] is None else f"{told['share']:.0%}"
     console().print(

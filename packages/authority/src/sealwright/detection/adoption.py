@@ -29,13 +29,18 @@ class AudienceSeen(msgspec.Struct, frozen=True):
 
 
 class Coverage(msgspec.Struct, frozen=True):
-    """One audience. `covered`: a standard validator that is not silent reported tokens for it."""
+    """One audience. `covered`: a standard validator that is not silent reported tokens for it.
+
+    `others` saw tokens for it too: by another library that reports, or by asking us (introspection).
+    """
 
     realm: str
     audience: str
     covered: bool
     tokens: int
     validators: tuple[str, ...]
+    others: tuple[str, ...] = ()
+    other_tokens: int = 0
 
 
 class Adoption(msgspec.Struct, frozen=True):
@@ -86,12 +91,13 @@ def adoption(
         if status.validator.library == STANDARD
     }
     silent = {key for key, status in standard.items() if now - status.heard_at > SILENT_AFTER}
+    named = {(status.reporter, status.validator.instance): name_of(status) for status in statuses}
     covered = []
     for realm, names in sorted(audiences.items()):
         for audience in names:
-            by = [
-                one for one in seen if one.audience == audience and (one.reporter, one.instance) in standard
-            ]
+            here = [one for one in seen if one.audience == audience]
+            by = [one for one in here if (one.reporter, one.instance) in standard]
+            rest = [one for one in here if (one.reporter, one.instance) not in standard]
             heard = {(one.reporter, one.instance) for one in by}
             covered.append(
                 Coverage(
@@ -100,6 +106,10 @@ def adoption(
                     covered=bool(heard - silent),
                     tokens=sum(one.tokens for one in by),
                     validators=tuple(sorted(name_of(standard[key]) for key in heard)),
+                    others=tuple(
+                        sorted({named.get((one.reporter, one.instance), one.reporter) for one in rest})
+                    ),
+                    other_tokens=sum(one.tokens for one in rest),
                 )
             )
     validated = sum(one.tokens for one in covered)

@@ -18,7 +18,7 @@ import msgspec
 
 from sealwright.detection.engine import write_segment
 from sealwright.detection.history import facts_of
-from sealwright.detection.model import KeyFacts, Seen, ValidatorStatus
+from sealwright.detection.model import INTROSPECTION, KeyFacts, Seen, ValidatorStatus
 from sealwright.detection.rules import place_of
 from sealwright.keys.model import Key
 from sealwright.ledger.model import Entry, Log, TokenLeaf, parse_leaf
@@ -79,7 +79,7 @@ def export(
         "issued": sum(_export_log(lake, ledger, log, realms) for log in ledger.logs()),
         "observed": _export_seen(lake, seen),
         "keys": _replace(lake, "keys", [_key_row(one, begins) for one, begins in facts]),
-        "validators": _replace(lake, "validators", [_validator_row(one) for one in seen.validators()]),
+        "validators": _replace(lake, "validators", _validator_rows(seen.validators())),
     }
     for table, rows in (beside.rows() if beside is not None else {}).items():
         wrote[table] = _replace(lake, table, rows)
@@ -170,6 +170,11 @@ def _key_row(facts: KeyFacts, activated_at: float) -> dict[str, Any]:
     # The signer refuses to sign before `use_from`; a key that never left `staged` was never activated.
     active = None if facts.status == "staged" else activated_at
     return {**msgspec.structs.asdict(facts), "audiences": list(facts.audiences), "activated_at": active}
+
+
+def _validator_rows(statuses: Sequence[ValidatorStatus]) -> list[dict[str, Any]]:
+    """Validators that run; who asks us by introspection is silent whenever there is nothing to ask."""
+    return [_validator_row(one) for one in statuses if one.validator.library != INTROSPECTION]
 
 
 def _validator_row(status: ValidatorStatus) -> dict[str, Any]:

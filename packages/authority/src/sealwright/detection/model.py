@@ -24,6 +24,8 @@ ReasonCode = Annotated[str, Meta(pattern=r"\A[a-z][a-z0-9_]{0,63}\Z")]
 Seconds = Annotated[float, Meta(ge=0, le=253_402_300_799)]
 WholeSeconds = Annotated[int, Meta(ge=0, le=253_402_300_799)]
 
+INTROSPECTION = "introspection"
+"""The library of relying parties that ask us about tokens instead of validating them, without heartbeats."""
 ACCEPTED = "accepted"
 """The verdict of a validator that let the token in; every other verdict is a refusal's reason code."""
 

@@ -32,6 +32,8 @@ def authorization_server(realm: RealmView) -> dict[str, Any]:
         "issuer": realm.issuer,
         "token_endpoint": f"{realm.issuer}/oauth2/token",
         "jwks_uri": f"{realm.issuer}/jwks.json",
+        "introspection_endpoint": f"{realm.issuer}/oauth2/introspect",
+        "introspection_endpoint_auth_methods_supported": ["client_secret_basic"],
         "scopes_supported": list(realm.scopes),
         "response_types_supported": [],
         "grant_types_supported": list(realm.grants),

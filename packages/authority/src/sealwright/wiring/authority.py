@@ -10,12 +10,14 @@ from typing import Any
 import msgspec
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
+from starlette.routing import Route
 
 from sealwright.admin.service import Auditor
 from sealwright.admission.trust import root_version
 from sealwright.clock import Clock
 from sealwright.config import Config
 from sealwright.detection import http as detection_http
+from sealwright.detection import introspection
 from sealwright.detection.adoption import Adoption, adoption
 from sealwright.detection.feed import AlarmFeed
 from sealwright.detection.history import KeyHistory
@@ -95,6 +97,7 @@ class Authority:
     figures: Figures
     answers: Answers
     keywatch: KeyWatch
+    selfcheck: SelfCheck
 
     @classmethod
     def build(cls, config: Config, clock: Clock) -> Authority:
@@ -163,6 +166,7 @@ class Authority:
             figures=Figures(registry, clock.now()),
             answers=answers,
             keywatch=KeyWatch(stores, policies, clock, alarms, metrics),
+            selfcheck=selfcheck,
         )
 
     def token_endpoint(self) -> TokenEndpoint:
@@ -188,6 +192,7 @@ class Authority:
                 *discovery_http.check_routes(self.ledger, self._revoked),
                 *ledger_http.routes(self.receipts, self.files, self._announced),
                 *detection_http.routes(self.detector, ReporterCredentials(self.clients)),
+                *self._introspection(clock),
                 *self.answers.public_routes(),
                 *discovery_http.realm_routes(
                     views,
@@ -221,6 +226,13 @@ class Authority:
             since=figures.since,
             now=now,
         )
+
+    def _introspection(self, clock: Clock) -> list[Route]:
+        def issued(jti: str, digest: str, kid: str) -> bool:
+            return self.ledger.check(jti, digest, kid).reason is None
+
+        asked = introspection.Introspection(self.selfcheck, issued, self.detector, clock)
+        return introspection.routes(asked, ReporterCredentials(self.clients).relying_party)
 
     def _announced(self, kid: str) -> Place:
         key = self.stores.keys.get(kid)

@@ -50,9 +50,17 @@ class ReporterCredentials:
         Raises:
             Refused: `invalid_client`.
         """
+        return self.relying_party(unverified_authorization).client_id
+
+    def relying_party(self, unverified_authorization: str | None) -> Client:
+        """The registration of the reporter.
+
+        Raises:
+            Refused: `invalid_client`.
+        """
         if not unverified_authorization:
-            raise Refused("invalid_client", "report with the credentials of a registered reporter")
+            raise Refused("invalid_client", "show the credentials of a registered reporter")
         client = secret.require_basic(unverified_authorization, self._clients)
         if client.kind is not ClientKind.REPORTER or not client.enabled:
-            raise Refused("invalid_client", "this client may not report observations")
-        return client.client_id
+            raise Refused("invalid_client", "this client is not registered as a reporter")
+        return client

@@ -16,6 +16,8 @@ from typing import Any, NoReturn
 import msgspec
 
 from sealwright.clock import Clock
+from sealwright.detection.introspection import Shown
+from sealwright.errors import Refused as RefusedHere
 from sealwright.errors import Unavailable
 from sealwright.ledger.service import Ledger
 from sealwright_validate import Expect, Reason, Trust, Validator
@@ -80,6 +82,20 @@ class SelfCheck:
             if error.reason is not Reason.LEDGER_UNAVAILABLE:
                 raise
             return self._known(unverified_token, error)
+
+    def shown(self, unverified_token: str, realm: str, audiences: tuple[str, ...]) -> Shown:
+        """See `detection.introspection.TokenReader`."""
+        if not audiences:
+            raise RefusedHere("invalid_token", "the caller is registered for no audience")
+        try:
+            claims = self.claims(unverified_token, Expect(audience=audiences, realm=realm))
+        except ValidatorRefused as error:
+            raise RefusedHere("invalid_token", "the token is not active", str(error)) from error
+        except ValidatorUnavailable as error:
+            raise Unavailable("no_keys", "tokens cannot be validated now", str(error)) from error
+        signing_input = unverified_token.rpartition(".")[0]
+        kid = _decoded(signing_input.partition(".")[0])["kid"]
+        return Shown(claims, kid, hashlib.sha256(signing_input.encode()).hexdigest())
 
     def _known(self, token: str, error: ValidatorRefused) -> Mapping[str, Any]:
         """Everything about the token holds but that the ledger was not asked."""
