@@ -54,6 +54,13 @@ def test_keys_that_cannot_be_used_are_left_out_and_the_rest_is_taken() -> None:
     assert set(snapshot.keys) == {good.kid}
 
 
+def test_a_lattice_key_is_for_the_one_algorithm_that_it_names() -> None:
+    good, nameless, other = (make_key("ML-DSA-44") for _ in range(3))
+    bare = {name: value for name, value in listed(nameless).items() if name != "alg"}
+    snapshot = opened(listed(good), bare, listed(other, alg="ML-DSA-65"))
+    assert {kid: key.algorithm.value for kid, key in snapshot.keys.items()} == {good.kid: "ML-DSA-44"}
+
+
 def test_one_id_for_two_keys_is_refused_for_ever() -> None:
     first, second = make_key("ES256"), make_key("ES256")
     snapshot = opened(listed(first, kid="k"), listed(second, kid="k"))

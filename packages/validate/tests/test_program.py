@@ -1,6 +1,8 @@
 """The program: explains and checks, never shows a signature, and says by its exit status what it found."""
 
 import io
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,6 +74,17 @@ def test_the_token_may_come_from_standard_input(
     authority, key, options = made
     monkeypatch.setattr("sys.stdin", io.StringIO(authority.token(key) + "\n"))
     assert main(["check", *options]) == 0
+
+
+def test_a_reader_that_goes_away_is_no_fault(made: Made) -> None:
+    authority, key, options = made
+    command = [sys.executable, "-m", "sealwright_validate", "explain", authority.token(key), *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        running.stdout.close()
+        assert running.stderr.read() == b""
+        assert running.wait(60) == 141
 
 
 def test_without_keys_there_is_no_verdict(served: tuple[Served, str], made: Made) -> None:

@@ -5,6 +5,7 @@ in a process list.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from sealwright_validate.trust import Trust
 REFUSED: Final = 1
 USAGE: Final = 2
 NO_KEYS: Final = 3
+PIPE_CLOSED: Final = 141  # as a shell says it of a program that SIGPIPE ended
 _WAIT: Final = 10.0  # seconds for the first keys
 
 
@@ -28,6 +30,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser(whole="conformance" in arguments[:1]).parse_args(arguments)
     try:
         status: int = options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads has seen enough; nothing more may be written, at exit neither
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
     except Misconfigured as error:
         sys.stderr.write(f"sealwright-validate: {error}\n")
         return USAGE
