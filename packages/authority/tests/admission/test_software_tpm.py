@@ -17,9 +17,18 @@ from typing import Any
 
 import pytest
 
+import sealwright_attest as attest
 from sealwright.admission.attested import AttestedAppraiser, read_policy
 from sealwright.admission.documents import ADMISSION_TYPE, new_private_key, read_signer
-from sealwright.admission.model import Admission, AdmissionPolicy, Candidate, Evidence, EvidenceLevel
+from sealwright.admission.model import (
+    Admission,
+    AdmissionPolicy,
+    Candidate,
+    Evidence,
+    EvidenceLevel,
+    canonical,
+    digest,
+)
 from sealwright.admission.service import Admitter
 from sealwright.clock import SystemClock
 from sealwright.config import Config, origin_prefix, signer_policy
@@ -29,6 +38,7 @@ from sealwright.store.admission import SqlAdmissionStore
 from sealwright.store.db import make_tables, open_engine
 from sealwright.supervisor.signer_process import ClientSignerLauncher, ClientSignerProcess
 from sealwright.supervisor.signers import SignerPart, SignersFile
+from sealwright_attest.recheck import recheck
 
 pytestmark = [pytest.mark.slow, pytest.mark.enable_socket, pytest.mark.timeout(120)]
 CONFIG = Config()
@@ -120,7 +130,14 @@ class Desk:
         read = read_policy(self.policy, "a test")
         asked = AdmissionPolicy(self.level, 3_600, recheck=60, grace=90, appraisal=read.hash())
         store = SqlAdmissionStore(engine)
-        self.admitter = Admitter(key, asked, AttestedAppraiser(read), store, self, origin_prefix(CONFIG))
+        self.admitter = Admitter(
+            key,
+            asked,
+            AttestedAppraiser(read, document=self.policy.decode()),
+            store,
+            self,
+            origin_prefix(CONFIG),
+        )
 
     def now(self) -> float:
         return SystemClock().now() + self.ahead
@@ -215,3 +232,43 @@ def test_an_incarnation_that_stops_proving_itself_loses_its_keys(tpm: SoftwareTp
             part.start()  # nor does the next one in its place get in
     finally:
         part.stop()
+
+
+def record_of(admission: Admission) -> bytes:
+    """What `GET /admissions/LOG_ID` answers."""
+    told = {"statement": admission.statement, "result": admission.result}
+    return json.dumps({"format": "sealwright-admission-record/1"} | told).encode()
+
+
+def test_anyone_can_repeat_the_appraisal_that_an_admission_rests_on(signer: ClientSignerProcess) -> None:
+    policy = policy_for(shown(signer)[2])
+    admission = Desk(policy).admit(signer)
+    found = recheck(record_of(admission), level=attest.EvidenceLevel.VIRTUAL_TPM)
+    assert (found.log_id, found.result.accepted) == (admission.log_id, True)
+    assert recheck(record_of(admission), policy=read_policy(policy, "own")).result.accepted
+    with pytest.raises(attest.Refused, match="level-too-low"):
+        recheck(record_of(admission), level=attest.EvidenceLevel.HARDWARE)
+    strict = policy_for(shown(signer)[2], pcr4="11" * 32)
+    with pytest.raises(attest.Refused, match="pcr-value"):
+        recheck(record_of(admission), policy=read_policy(strict, "own"))
+
+
+def test_a_record_that_was_written_anew_is_refused(signer: ClientSignerProcess) -> None:
+    admission = Desk(policy_for(shown(signer)[2])).admit(signer)
+    facts = json.loads(admission.result)
+    other = canonical(facts | {"at": facts["at"] - 1}).decode()
+    with pytest.raises(attest.Refused, match="binding-mismatch"):
+        recheck(record_of(replace(admission, result=other)))
+    loose = facts | {"policy_document": facts["policy_document"].replace("pcr7", "pcr4")}
+    key = read_signer(ADMISSION_TYPE, new_private_key(), "a forger")
+    payload = json.loads(base64.urlsafe_b64decode(admission.statement.split(".")[1] + "=="))
+    signed = key.compact(payload | {"result": digest(loose)})
+    with pytest.raises(attest.Refused, match="binding-mismatch"):
+        recheck(record_of(replace(admission, result=canonical(loose).decode(), statement=signed)))
+    raised = key.compact(payload | {"evidence": "hardware"})
+    with pytest.raises(attest.Refused, match="level-too-low"):
+        recheck(record_of(replace(admission, statement=raised)))
+    root = {"roles": {"admission": {"keys": [key.jwk]}}}
+    pinned = json.dumps({"payload": base64.urlsafe_b64encode(json.dumps(root).encode()).decode()}).encode()
+    with pytest.raises(attest.Refused, match="signature-invalid"):
+        recheck(record_of(admission), root=pinned)

@@ -1,4 +1,4 @@
-"""The commands: appraise, explain, doctor, bundle, policy.
+"""The commands: appraise, explain, doctor, bundle, recheck, policy.
 
 It may never exit with 0 after an appraisal unless the evidence was accepted. Exit status: 0 accepted or done,
 1 refused, 2 wrong use, 3 refused but within the grace of an incarnation that was admitted earlier.
@@ -20,10 +20,11 @@ from sealwright_attest.doctor import diagnose
 from sealwright_attest.ear import sign_ear
 from sealwright_attest.errors import Misconfigured, Refused
 from sealwright_attest.explain import detect, explain, explain_log, is_event_log
-from sealwright_attest.model import Evidence, Kind, Verdict
+from sealwright_attest.model import Evidence, EvidenceLevel, Kind, Verdict
 from sealwright_attest.policy.diff import rule_changes, verdict_change
 from sealwright_attest.policy.document import BUILT_IN, Policy
 from sealwright_attest.policy.parse import parse_policy
+from sealwright_attest.recheck import recheck
 from sealwright_attest.record import check_record, result_record
 from sealwright_attest.verifiers.context import Known
 
@@ -112,6 +113,23 @@ def _bundle(options: argparse.Namespace, write: Write) -> int:
     return 0
 
 
+def _recheck(options: argparse.Namespace, write: Write) -> int:
+    found = recheck(
+        read_file(options.record),
+        policy=_policy(options.policy) if options.policy else None,
+        root=read_file(options.root) if options.root else None,
+        level=EvidenceLevel(options.level),
+    )
+    named = {"log_id": found.log_id, "statement_sha256": found.statement_digest, "signed": found.signed}
+    if options.json:
+        write(_json({**named, "appraisal": result_record(found.result)}))
+    else:
+        signed = "signed by the pinned root's admission key" if found.signed else "signature NOT looked at"
+        write(f"incarnation {found.log_id}, statement {found.statement_digest}: {signed}\n\n")
+        write(show_result(found.result, dry_run=False))
+    return _EXIT[found.result.verdict]
+
+
 def _policy_show(options: argparse.Namespace, write: Write) -> int:
     policy = _policy(options.file)
     write(_json({"hash": policy.hash(), "effective": policy.as_table()}))
@@ -150,6 +168,7 @@ _COMMANDS: Final[dict[str, Callable[[argparse.Namespace, Write], int]]] = {
     "explain": _explain,
     "doctor": _doctor,
     "bundle": _bundle,
+    "recheck": _recheck,
     "policy show": _policy_show,
     "policy diff": _policy_diff,
 }

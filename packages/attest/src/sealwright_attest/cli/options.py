@@ -2,9 +2,10 @@
 
 import argparse
 
-from sealwright_attest.model import Kind
+from sealwright_attest.model import EvidenceLevel, Kind
 
 _KINDS = [kind.value for kind in Kind]
+_LEVELS = [level.value for level in EvidenceLevel]
 
 
 def _evidence_options(parser: argparse.ArgumentParser) -> None:
@@ -79,6 +80,14 @@ def make_parser() -> argparse.ArgumentParser:
     bundle = commands.add_parser("bundle", help="print evidence and all that belongs to it as one document")
     _evidence_options(bundle)
     bundle.set_defaults(command="bundle")
+
+    recheck = commands.add_parser("recheck", help="repeat the appraisal behind an authority's admission")
+    recheck.add_argument("record", metavar="FILE", help="what GET /admissions/LOG_ID answered")
+    recheck.add_argument("--policy", metavar="FILE", help="your own policy; without it the authority's")
+    recheck.add_argument("--root", metavar="FILE", help="the pinned root: its admission key must have signed")
+    recheck.add_argument("--level", default="none", choices=_LEVELS, help="the least level of the evidence")
+    recheck.add_argument("--json", action="store_true")
+    recheck.set_defaults(command="recheck")
 
     _policy_commands(commands.add_parser("policy", help="show one policy, or the difference of two"))
     return parser

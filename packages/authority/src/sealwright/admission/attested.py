@@ -44,12 +44,16 @@ class AttestedAppraiser:
     Args:
         policy: what is asked for.
         appraise: the appraisal; another one than the shipped roots' in drills and tests only.
+        document: the policy as it was written, for those who appraise again (`sealwright-attest recheck`).
     """
 
-    __slots__ = ("_appraise", "_policy")
+    __slots__ = ("_appraise", "_document", "_policy")
 
-    def __init__(self, policy: attest.Policy, appraise: Appraise = attest.appraise) -> None:
+    def __init__(
+        self, policy: attest.Policy, appraise: Appraise = attest.appraise, document: str = ""
+    ) -> None:
         self._policy = policy
+        self._document = document
         self._appraise = appraise
 
     def appraise(self, candidate: Candidate, evidence: Evidence, now: float) -> Appraisal:
@@ -82,6 +86,7 @@ class AttestedAppraiser:
             "level": str(result.level),
             "nonce": evidence.nonce,
             "policy": result.policy_hash,
+            "policy_document": self._document,
             "appraisal": attest.result_record(result),
             "signer_policy": candidate.policy_digest,
         }

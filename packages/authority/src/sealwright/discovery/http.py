@@ -5,6 +5,7 @@ Nothing here needs authentication and nothing here changes state.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
@@ -141,6 +142,18 @@ def manifest_routes(feed: ManifestFeed, trust: Path) -> list[Route]:
         Route("/root", root),
         Route("/root/{version}", root),
     ]
+
+
+def admission_routes(record: Callable[[str], dict[str, str] | None]) -> list[Route]:
+    """`GET /admissions/{log id}`: statement and appraisal result, so that anyone can appraise again."""
+
+    async def show(request: Request) -> Response:
+        found = await asyncio.to_thread(record, request.path_params["log_id"])
+        if found is None:
+            return _problem(404, "unknown_incarnation", "no such incarnation was admitted")
+        return _json({"format": "sealwright-admission-record/1"} | found, cache_control="no-cache")
+
+    return [Route("/admissions/{log_id}", show)]
 
 
 def _check(ledger: Ledger, asked: CheckRequest, revoked: Callable[[str], bool]) -> dict[str, Any]:

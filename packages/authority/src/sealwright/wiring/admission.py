@@ -32,4 +32,6 @@ def admission_of(config: Config) -> tuple[AdmissionPolicy, Appraiser]:
         reason = error.strerror or "unreadable"
         raise Misconfigured("unreadable_file", f"cannot read admission.policy {file}: {reason}") from error
     policy = read_policy(document, str(file))
-    return AdmissionPolicy(level, *times, policy.hash()), AttestedAppraiser(policy)
+    return AdmissionPolicy(level, *times, policy.hash()), AttestedAppraiser(
+        policy, document=document.decode()
+    )

@@ -189,6 +189,7 @@ class Authority:
         rest = Starlette(
             routes=[
                 *discovery_http.manifest_routes(self.manifests, state / "trust"),
+                *discovery_http.admission_routes(self._admission),
                 *discovery_http.check_routes(self.ledger, self._revoked),
                 *ledger_http.routes(self.receipts, self.files, self._announced),
                 *detection_http.routes(self.detector, ReporterCredentials(self.clients)),
@@ -239,6 +240,10 @@ class Authority:
         if key is None:
             raise Refused("unknown_key", "no key with this id was announced")
         return Place(key.log_id, key.ledger_index)
+
+    def _admission(self, log_id: str) -> dict[str, str] | None:
+        found = self.stores.admissions.get(log_id)
+        return {"statement": found.statement, "result": found.result} if found else None
 
     def _revoked(self, kid: str) -> bool:
         key = self.stores.keys.get(kid)
