@@ -8,7 +8,7 @@ from collections.abc import Collection
 
 from rich.console import Console
 
-from sealwright.drills import crash_dump, golden_issuer, rogue_signer, stale_trust, storm_0558
+from sealwright.drills import crash_dump, golden_issuer, lying_ledger, rogue_signer, stale_trust, storm_0558
 from sealwright.drills.model import Drill, DrillResult
 from sealwright.drills.runner import carry_out
 from sealwright.drills.timeline import Timeline
@@ -22,6 +22,7 @@ _KNOWN = {
         crash_dump.DRILL,
         golden_issuer.DRILL,
         stale_trust.DRILL,
+        lying_ledger.DRILL,
     )
 }
 DRILLS = {name: drill.shows for name, drill in _KNOWN.items()}
