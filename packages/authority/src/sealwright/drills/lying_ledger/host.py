@@ -13,15 +13,17 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from sealwright.config import Config
+from sealwright.config.model import StateConfig
 from sealwright.files import make_private_directory
 from sealwright.ledger.files import CHECKPOINT, LOG_LIST
 from sealwright.ledger.merkle import Frontier
 from sealwright.ledger.model import Log
 from sealwright.ledger.tiles import TileWriter
-from sealwright.store.db import open_engine
-from sealwright.store.ledger import SqlLedgerStore
+from sealwright.wiring.inspect import Inspection, inspect
 
 Sign = Callable[[bytes], bytes]
 
@@ -51,14 +53,15 @@ class Host:
         self.ledger = state / "ledger"
 
     @property
-    def store(self) -> SqlLedgerStore:
-        """The rows as they are now."""
-        return SqlLedgerStore(open_engine(f"sqlite:///{self.state / 'sealwright.db'}"))
+    def opened(self) -> Inspection:
+        """The state as the command line sees it."""
+        return inspect(msgspec.structs.replace(Config(), state=StateConfig(str(self.state))))
 
     def leaves(self, log_id: str) -> list[bytes]:
         """The leaves of a log."""
-        log = self.store.log(log_id)
-        return [entry.leaf for entry in self.store.entries(log_id, 0, log.size if log else 0)]
+        store = self.opened.store
+        log = store.log(log_id)
+        return [entry.leaf for entry in store.entries(log_id, 0, log.size if log else 0)]
 
     def rewrite(self, log_id: str, leaves: Sequence[bytes], checkpoint: str) -> None:
         """Put these leaves under this checkpoint, in rows and files alike."""

@@ -148,6 +148,7 @@ LIES = (
         {
             "fsck": _sees(FSCK, "listed_root", "published_root", "root_mismatch"),
             "validator": _sees(PROOF, "receipt_invalid"),
+            "monitor": _sees(Control.MONITOR, "tree_damaged"),
         },
     ),
     Told(
@@ -157,6 +158,7 @@ LIES = (
         {
             "fsck": _sees(FSCK, "listed_root", "published_root", "record_digest", "root_mismatch"),
             "validator": _sees(PROOF, "receipt_invalid"),
+            "monitor": _sees(Control.MONITOR, "tree_damaged"),
         },
     ),
     Told(
@@ -167,6 +169,7 @@ LIES = (
             "fsck": _sees(FSCK, "leaf_missing"),
             "validator": _sees(PROOF, "no_receipt"),
             "witness": _sees(MEMORY, "old_above_size"),
+            "monitor": _sees(Control.MONITOR, "rollback"),
         },
     ),
     Told(
@@ -177,6 +180,7 @@ LIES = (
             "fsck": _sees(FSCK, "listed_root"),
             "validator": _sees(Control.WITNESS_QUORUM, "receipt_not_witnessed"),
             "witness": _sees(MEMORY, "inconsistent"),
+            "monitor": _sees(Control.MONITOR, "split_view"),
         },
     ),
     Told(
@@ -186,6 +190,7 @@ LIES = (
         {
             "validator": _sees(Control.LIST_EXPIRY, "log_list_stale", "no_receipt"),
             "witness": _sees(MEMORY, "old_above_size"),
+            "monitor": _sees(Control.MONITOR, "log_list_refused", "manifest_refused"),
         },
     ),
     Told(
@@ -194,8 +199,9 @@ LIES = (
         swap,
         {
             "fsck": _sees(FSCK, "bundle_differs", "published_checkpoint", "tile_differs"),
-            "validator": _sees(KEY, "receipt_invalid"),
+            "validator": _sees(PROOF, "no_receipt"),
             "witness": _sees(MEMORY, "old_above_size"),
+            "monitor": _sees(Control.MONITOR, "checkpoint_refused"),
         },
     ),
     Told(
@@ -206,12 +212,16 @@ LIES = (
             "fsck": _sees(FSCK, "listed_root", "published_checkpoint", "stored_checkpoint"),
             "validator": _sees(KEY, "receipt_invalid"),
             "witness": _sees(KEY, "log_signature"),
+            "monitor": _sees(Control.MONITOR, "checkpoint_refused"),
         },
     ),
     Told(
         "drop",
         "make as if a closed log had never been, and have a live signer state a list without it",
         drop,
-        {"validator": _sees(Control.LIST_MEMORY, "log_list_rolled_back")},
+        {
+            "validator": _sees(Control.LIST_MEMORY, "log_list_rolled_back"),
+            "monitor": _sees(Control.MONITOR, "checkpoint_refused", "log_list_refused"),
+        },
     ),
 )

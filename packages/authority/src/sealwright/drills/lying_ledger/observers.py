@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
@@ -22,16 +23,11 @@ from sealwright.drills.lying_ledger.host import Host
 from sealwright.drills.simulation.world import VirtualClock
 from sealwright.errors import Refused, SealwrightError
 from sealwright.ledger.files import LOG_LIST, LedgerFiles
-from sealwright.ledger.fsck import ListToCheck, check_ledger
 from sealwright.ledger.model import Log
 from sealwright.ledger.proofs import Tree
 from sealwright.ledger.receipts import render
-from sealwright.store.db import open_engine
-from sealwright.store.log_list import SqlLogListStore
-from sealwright.store.witness import FileWitnessStore
-from sealwright.witness.book import FollowedLogs
+from sealwright.wiring.witness import WitnessSettings, build
 from sealwright.witness.service import SizeConflict, Witness
-from sealwright.witness.signing import open_cosigners
 from sealwright_validate import errors as validate_errors
 from sealwright_validate.keyset import LogKey
 from sealwright_validate.log_list import LogList, open_log_list
@@ -52,16 +48,14 @@ class Control(StrEnum):
     WITNESS_MEMORY = "witness-memory"
     WITNESS_QUORUM = "witness-quorum"
     LOG_KEY = "log-key"
+    MONITOR = "monitor"
 
 
 def fsck(host: Host, flaws: frozenset[str]) -> str:
     """Read everything again, list included; the first code that is about the ledger itself."""
     if Control.FSCK in flaws:
         return NOTHING
-    root = (host.state / "trust" / "root.json").read_bytes()
-    engine = open_engine(f"sqlite:///{host.state / 'sealwright.db'}")
-    listed = ListToCheck(SqlLogListStore(engine).latest(), [root])
-    found = check_ledger(host.store, host.ledger, listed=listed).damages
+    found = host.opened.fsck().damages
     codes = sorted({damage.code for damage in found})
     return " ".join(codes) or NOTHING
 
@@ -122,25 +116,22 @@ class OneWitness:
         self._directory = directory
         self._clock = clock
         self._keys = {log.origin: _log_key(log) for log in logs}
-        self._cosigners = open_cosigners(directory / "keys", "witness.drill")
-        self._open(directory / "heads")
         self._sizes: dict[str, int] = {}
-        self._forgotten = 0
+        self._witness = self._open()
 
-    def _open(self, heads: Path) -> None:
-        store = FileWitnessStore(heads, [cosigner.key for cosigner in self._cosigners])
-        logs = FollowedLogs(self._keys, [], self._clock)
-        self._witness = Witness(self._cosigners, logs, store, self._clock)
+    def _open(self) -> Witness:
+        settings = WitnessSettings(self._directory, "witness.drill", self._keys, ())
+        return build(settings, self._clock)[0]
 
     @property
     def policy(self) -> WitnessPolicy:
         """What whoever trusts this witness pins."""
-        return WitnessPolicy.parse(f"witness w {self._cosigners[0].vkey}\nquorum w\n").demand()
+        return WitnessPolicy.parse(f"witness w {self._witness.vkeys[0]}\nquorum w\n").demand()
 
     def forget(self) -> None:
         """Lose every head: a witness without a memory cosigns anything."""
-        self._forgotten += 1
-        self._open(self._directory / f"empty-{self._forgotten}")
+        shutil.rmtree(self._directory / "logs", ignore_errors=True)
+        self._witness = self._open()
         self._sizes.clear()
 
     def cosign(self, host: Host, log: Log) -> str:

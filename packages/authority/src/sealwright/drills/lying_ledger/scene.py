@@ -18,12 +18,13 @@ from sealwright.drills.lying_ledger.observers import (
     fsck,
     without_keys,
 )
+from sealwright.drills.lying_ledger.watcher import monitor
 from sealwright.drills.simulation.world import VirtualClock
 from sealwright.ledger.model import KIND_TOKEN, Log, Place
 from sealwright_validate.log_list import LogList, open_log_list
 from sealwright_validate.root import pinned_root
 
-OBSERVERS = ("fsck", "validator", "witness")
+OBSERVERS = ("fsck", "validator", "witness", "monitor")
 
 
 class Scene:
@@ -57,7 +58,7 @@ class Scene:
         self.book = two_weeks(state, self._day_ten)
         self.now = self.book.clock.now()
         logs = {log.log_id: log for log in self.book.stores.ledger.logs()}
-        early = {log.log_id for log in self.early.store.logs()}
+        early = {log.log_id for log in self.early.opened.store.logs()}
         going_on = [logs[name] for name in early if logs[name].closed_at is None]
         self.log = max(going_on, key=lambda log: log.size)
         self.closed = next(log for log in logs.values() if log.closed_at is not None)
@@ -65,7 +66,8 @@ class Scene:
         honest = Host(state, self.book.served)
         leaves = honest.leaves(self.log.log_id)
         mine = [token for token in self.book.tokens if place_of(token).log_id == self.log.log_id]
-        pairs = {at for at in range(0, before - 2, 2) if leaves[at][1] == leaves[at + 1][1] == KIND_TOKEN}
+        begins = range(before + before % 2, len(leaves) - 1, 2)
+        pairs = {at for at in begins if leaves[at][1] == leaves[at + 1][1] == KIND_TOKEN}
         self.victim = next(token for token in mine if place_of(token).index in pairs)
         self.newest = mine[-1]
         for log in logs.values():
@@ -75,6 +77,7 @@ class Scene:
         """What the observers know of day ten, and the copy that a stale host serves."""
         copy_state(book.state, self.directory / "early")
         self.early = Host(self.directory / "early", book.served)
+        self.early_at = book.clock.time
         clock = VirtualClock()
         clock.time = book.clock.time
         self.witness = OneWitness(self.directory / "witness", book.stores.ledger.logs(), clock)
@@ -111,7 +114,9 @@ class Scene:
     def look(self, host: Host) -> dict[str, str]:
         """What each observer says to a host."""
         with without_keys(self.flaws):
-            return self._look(host)
+            seen = self._look(host)
+        seen["monitor"] = monitor((self.early, self.early_at), host, self.now, self.flaws)
+        return seen
 
     def _look(self, host: Host) -> dict[str, str]:
         seen = {"fsck": fsck(host, self.flaws)}
