@@ -4,6 +4,10 @@ seen.
 
 from __future__ import annotations
 
+from typing import Any
+
+from rich.table import Table
+
 from sealwright.cli.admin import Admin
 from sealwright.cli.options import AsJson, ConfigFile, StateDirectory, configured
 from sealwright.cli.output import console, moment, table, write_json
@@ -27,9 +31,28 @@ def command(*, config: ConfigFile = None, state: StateDirectory = None, as_json:
         f"since {moment(int(told['since']))}: {told['issued']} tokens issued, "
         f"{told['validated']} seen by the standard validator ({share})"
     )
+    if told["validators"]:
+        console().print(_running(told["validators"]))
     for realm, count in sorted(told["plain_jwks_fetches"].items()):
         console().print(
             f"{count} fetches of the plain JWKS of {realm}: relying parties that read no manifest"
         )
     for name in told["silent"]:
         console().print(f"[yellow]silent:[/yellow] {name}")
+
+
+def _running(validators: list[dict[str, Any]]) -> Table:
+    """What each validator last said of itself."""
+    shown = table("validator", "library", "mode", "manifest", "its age", "heard")
+    for one in validators:
+        says = one["validator"]
+        age = "-" if says["manifest_age"] is None else f"{says['manifest_age']:.0f} s"
+        shown.add_row(
+            f"{says['name']} {says['instance']}",
+            f"{says['library']} {says['version']}",
+            says["mode"],
+            str(says["manifest_version"] or "-"),
+            age,
+            moment(one["heard_at"]),
+        )
+    return shown
