@@ -196,8 +196,9 @@ def test_a_lost_token_is_told_and_nothing_is_signed(hsm: SoftHsm, opened: Opener
 
 @pytest.mark.parametrize("gone", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_token_that_goes_or_hangs_mid_batch_is_told_without_a_hang(opened: Opener, gone: int) -> None:
-    custody = opened(patience=1)
+    custody = opened()
     handle = custody.generate("ES256")
+    custody.wait(1)  # instead of the patience that it was opened with
     os.kill(custody.pid, gone)
     with pytest.raises(
         CustodyLost, match="has ended" if gone == signal.SIGKILL else "did not answer in time"

@@ -21,6 +21,8 @@ from sealwright_signer.client import Connection, Hello, Process, SignerGone, Sig
 
 ANSWER_LIMIT = 10.0
 """Seconds that a signer may take to introduce itself; it makes its identity key and shuts itself in first."""
+TOKEN_LIMIT = 60.0
+"""Seconds more for one that tries its algorithms in a token first."""
 ENDING_LIMIT = 2.0
 """Seconds in which a signer that does not answer may turn out to have ended."""
 LONGEST_SOCKET_PATH = 107
@@ -30,9 +32,12 @@ LONGEST_SOCKET_PATH = 107
 class ClientSignerProcess:
     """A running signer."""
 
-    def __init__(self, process: Process, policy_digest: str, log: Path | None = None) -> None:
+    def __init__(
+        self, process: Process, policy_digest: str, log: Path | None = None, limit: float = ANSWER_LIMIT
+    ) -> None:
         self._process = process
         self._log = log
+        self._limit = limit
         self._policy_digest = policy_digest
 
     @property
@@ -70,7 +75,7 @@ class ClientSignerProcess:
 
     def _answered(self, nonce: bytes) -> tuple[Hello, dict[str, str]]:
         try:
-            return asyncio.run(asyncio.wait_for(self._ask(nonce), ANSWER_LIMIT))
+            return asyncio.run(asyncio.wait_for(self._ask(nonce), self._limit))
         except (SignerGone, TimeoutError) as error:
             text = f"the signer does not answer{self._last_words()}"
             raise Unavailable("signer_silent", text, repr(error)) from error
@@ -140,4 +145,5 @@ class ClientSignerLauncher:
         finally:
             os.close(descriptor)
         digest = hashlib.sha256(json.dumps(policy).encode()).hexdigest()
-        return ClientSignerProcess(process, digest, log)
+        limit = ANSWER_LIMIT if custody["kind"] == "memory" else ANSWER_LIMIT + TOKEN_LIMIT
+        return ClientSignerProcess(process, digest, log, limit)
