@@ -23,6 +23,12 @@ sys.path += sys.argv[1:i]
 from sealwright_signer.__main__ import main
 sys.exit(main(sys.argv[i:]))"""
 
+_REACH = """import sys
+i = sys.argv.index("--")
+sys.path += sys.argv[1:i]
+from sealwright_signer.remote.__main__ import main
+sys.exit(main(sys.argv[i + 1:]))"""
+
 
 class SignerRefused(Exception):
     """The signer refused: `code` is one of the protocol's refusal codes, `message` is safe to show."""
@@ -108,6 +114,27 @@ def command() -> list[str]:
         str(Path(file).resolve().parent.parent) for file in (__file__, cryptography.__file__)
     )
     return [sys.executable, "-I", "-S", "-c", _BOOT, *homes]
+
+
+def reach_command(address: str, peer: str, key: Path) -> list[str]:
+    """What `launch` starts instead of a signer to have one on another host (docs/remote-signers.md).
+
+    `address` and the raw public key `peer` are the far end's; `key` is the file of this side's channel key.
+    """
+    homes = command()[5:]
+    return [
+        *command()[:4],
+        _REACH,
+        *homes,
+        "--",
+        "reach",
+        "--address",
+        address,
+        "--peer",
+        peer,
+        "--key",
+        str(key),
+    ]
 
 
 def launch(
