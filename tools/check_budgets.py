@@ -21,7 +21,7 @@ SIGNER_SOURCE = "packages/signer/src/"
 NOT_IN_SIGNER = {
     f"{SIGNER_SOURCE}sealwright_signer/{name}.py" for name in ("client", "evidence/linux", "evidence/tpm")
 }
-CHANNEL_LINES = 600  # lines of code of the two processes that carry bytes to a signer elsewhere (ADR 0031)
+CHANNEL_LINES = 650  # lines of code of the two processes that carry bytes to a signer elsewhere (ADR 0031)
 CHANNEL_SOURCE = f"{SIGNER_SOURCE}sealwright_signer/remote/"
 TOKEN_LINES = 600  # lines of code that only custody in a PKCS#11 token loads (ADR 0030)
 TOKEN_SOURCE = tuple(f"{SIGNER_SOURCE}sealwright_signer/custody/{name}" for name in ("keeper/", "pkcs11.py"))

@@ -382,8 +382,9 @@ def test_what_is_no_key_is_refused(text: str) -> None:
 
 
 def test_a_channel_key_is_made_once_and_only_its_owner_may_read_it(tmp_path: Path) -> None:
-    file = tmp_path / "new" / "channel.pem"
+    file = tmp_path / "quite" / "new" / "channel.pem"
     first = open_key(file).public_key()
+    assert {place.stat().st_mode & 0o777 for place in (file.parent, file.parent.parent)} == {0o700}
     assert open_key(file).public_key() == first
     assert file.stat().st_mode & 0o777 == 0o600
     file.chmod(0o644)

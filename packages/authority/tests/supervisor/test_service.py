@@ -126,6 +126,24 @@ def test_parts_start_in_order_and_end_in_reverse(story: Story, parts: list[FakeP
     ]  # fmt: skip
 
 
+def test_nothing_waits_for_a_spare_part_and_it_is_started_all_the_same(
+    story: Story, parts: list[FakePart]
+) -> None:
+    stop = threading.Event()
+    supervisor = Supervisor(parts, story, story.monotonic, spare=["signer"])
+
+    def ready() -> None:
+        story.add("ready")
+        supervisor.tick()
+        stop.set()
+
+    supervisor.run(stop, ready)
+    assert story.lines == [
+        "authority start", "authority up", "demo start", "demo up", "ready", "signer start", "signer up",
+        "demo stop", "demo stopped", "authority stop", "authority stopped", "signer stop", "signer stopped",
+    ]  # fmt: skip
+
+
 def test_an_obstacle_is_named_before_anything_starts(story: Story, parts: list[FakePart]) -> None:
     parts[2].obstacle = "its port is taken"
     with pytest.raises(Misconfigured, match="its port is taken"):

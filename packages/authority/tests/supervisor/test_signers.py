@@ -51,9 +51,13 @@ class FakeSigner:
     lies: dict[str, str] = field(default_factory=dict)
     silent: bool = False
     stopped: bool = False
+    there: bool = True
 
     def ended(self) -> int | None:
         return self.status
+
+    def reachable(self) -> bool:
+        return self.there
 
     def introduce(self, nonce: bytes) -> tuple[Candidate, Evidence]:
         if self.silent:
@@ -79,10 +83,12 @@ class FakeLauncher:
     folder: Path
     lies: dict[str, str] = field(default_factory=dict)
     launched: list[FakeSigner] = field(default_factory=list)
+    there: bool = True
 
     def launch(self, slot: int, policy: Mapping[str, Any]) -> FakeSigner:
         policy_digest = hashlib.sha256(json.dumps(policy).encode()).hexdigest()
-        signer = FakeSigner(self.folder / f"signer-{slot}.sock", policy_digest, lies=self.lies)
+        socket = self.folder / f"signer-{slot}.sock"
+        signer = FakeSigner(socket, policy_digest, lies=self.lies, there=self.there)
         self.launched.append(signer)
         return signer
 
@@ -121,6 +127,31 @@ def stage(tmp_path: Path) -> Stage:
         lambda: asked[0],
     )
     return Stage(part, launcher, store, moment, file, asked)
+
+
+def test_one_that_cannot_be_reached_yet_is_admitted_as_soon_as_it_can(stage: Stage) -> None:
+    stage.launcher.there = False
+    stage.part.start()
+    assert not stage.part.ready()
+    assert stage.part.ended() is None
+    assert stage.published() == []
+    stage.launcher.launched[0].there = True
+    assert stage.part.ready()
+    assert len(stage.published()) == 1
+
+
+def test_one_that_is_reached_late_and_not_admitted_has_ended_with_the_reason(stage: Stage) -> None:
+    stage.launcher.there, stage.launcher.lies = False, {"policy_digest": "00" * 32}
+    stage.part.start()
+    (signer,) = stage.launcher.launched
+    signer.there = True
+    assert not stage.part.ready()
+    assert stage.part.ended()
+    assert signer.stopped
+    assert stage.published() == []
+    stage.launcher.there, stage.launcher.lies = True, {}
+    stage.part.start()
+    assert stage.part.ready()
 
 
 def test_an_admitted_signer_is_published(stage: Stage) -> None:

@@ -29,6 +29,9 @@ sys.path += sys.argv[1:i]
 from sealwright_signer.remote.__main__ import main
 sys.exit(main(sys.argv[i + 1:]))"""
 
+READY = ".ready"
+"""What is put behind the name of a socket while a signer on another host can be reached at it."""
+
 
 class SignerRefused(Exception):
     """The signer refused: `code` is one of the protocol's refusal codes, `message` is safe to show."""

@@ -49,10 +49,14 @@ COMMANDS = {
     "demo-rp": Entry("demo_rp", "Run a demo mail API (started by `up`).", hidden=True),
 }
 LEAVES = {
+    "signer": "Serve a signer to an authority on another host (sealwright-signer-host).",
     "validate": "Validate tokens (the program sealwright-validate).",
     "attest": "Appraise attestation evidence (sealwright-attest).",
     "dumps": "Find and remove keys in crash dumps (sealwright-dumps).",
 }
+
+PROGRAMS = {"signer": "sealwright-signer-host"}
+"""Programs that are not named after their leaf."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -115,7 +119,7 @@ def _not_loaded() -> None:
 
 def _leaf(name: str, arguments: list[str]) -> int:
     """Run the leaf's own program as if it had been called by its own name."""
-    program = f"sealwright-{name}"
+    program = PROGRAMS.get(name, f"sealwright-{name}")
     found = entry_points(group="console_scripts", name=program)
     if not found:
         sys.stderr.write(f"sealwright: {program} is not installed\n")

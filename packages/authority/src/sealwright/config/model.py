@@ -69,9 +69,10 @@ class ManifestConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SignerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How many signers run."""
+    """How many signers run here, and those on other hosts: `address#key` each (docs/remote-signers.md)."""
 
     count: int = 1
+    remote: tuple[str, ...] = ()
 
 
 class CustodyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

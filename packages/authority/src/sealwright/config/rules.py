@@ -163,7 +163,8 @@ def _rotation(config: Config) -> Iterator[Problem]:
 
 
 def _signers(config: Config) -> Iterator[Problem]:
-    if not 1 <= config.signers.count <= SIGNERS_CEILING:
+    yield from _remote(config)
+    if not (0 if config.signers.remote else 1) <= config.signers.count <= SIGNERS_CEILING:
         yield Problem(
             "signer_count",
             "signers.count",
@@ -193,6 +194,25 @@ def _signers(config: Config) -> Iterator[Problem]:
             f'"{config.log.level}" is no level',
             f"use one of {', '.join(LOG_LEVELS)}",
         )
+
+
+def _remote(config: Config) -> Iterator[Problem]:
+    remote = config.signers.remote
+    if not remote:
+        return
+    from sealwright_signer.remote.address import parsed_address
+    from sealwright_signer.remote.channel import ChannelError, parsed_key
+
+    fix = "write tls://host:port#ed25519:KEY or vsock://cid:port#ed25519:KEY, the key as that host prints it"
+    for text in remote:
+        address, _, key = text.partition("#")
+        try:
+            parsed_address(address)
+            parsed_key(key)
+        except ChannelError as error:
+            yield Problem("remote_signer", "signers.remote", str(error), fix)
+    if len({text.partition("#")[0] for text in remote}) != len(remote):
+        yield Problem("remote_signer", "signers.remote", "an address is listed twice", "one signer each")
 
 
 def _custody(config: Config) -> Iterator[Problem]:

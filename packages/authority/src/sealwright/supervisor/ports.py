@@ -85,6 +85,10 @@ class SignerProcess(Protocol):
         """Exit status, negative for a signal; None while it runs."""
         ...
 
+    def reachable(self) -> bool:
+        """Whether it can be asked already; one on another host cannot at first."""
+        ...
+
     def introduce(self, nonce: bytes) -> tuple[Candidate, Evidence]:
         """Who it says it is, and evidence that is bound to `nonce`.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from sealwright.errors import SealwrightError, Unavailable
@@ -42,9 +42,17 @@ class Supervisor:
         parts: in the order in which they are started; they end in the reverse order.
         reporter: who is told.
         monotonic: a clock that never goes back, in seconds.
+        spare: names of parts that nothing waits for, at the first start either.
     """
 
-    def __init__(self, parts: Sequence[Part], reporter: Reporter, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        reporter: Reporter,
+        monotonic: Callable[[], float],
+        spare: Collection[str] = (),
+    ) -> None:
+        self._spare = frozenset(spare)
         self._watched = [_Watched(part) for part in parts]
         self._reporter = reporter
         self._monotonic = monotonic
@@ -59,7 +67,8 @@ class Supervisor:
             watched.part.prepare()
         try:
             for watched in self._watched:
-                self._bring_up(watched, stop)
+                if watched.part.name not in self._spare:  # these are brought up by the first tick
+                    self._bring_up(watched, stop)
             if not stop.is_set():
                 on_ready()
             while not stop.wait(TICK):

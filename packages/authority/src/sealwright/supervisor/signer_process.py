@@ -17,7 +17,7 @@ from typing import Any
 from sealwright.admission.model import Candidate, Evidence
 from sealwright.errors import Misconfigured, Refused, Unavailable
 from sealwright.supervisor.child import open_log, tail
-from sealwright_signer.client import Connection, Hello, Process, SignerGone, SignerRefused, launch
+from sealwright_signer.client import READY, Connection, Hello, Process, SignerGone, SignerRefused, launch
 
 ANSWER_LIMIT = 10.0
 """Seconds that a signer may take to introduce itself; it makes its identity key and shuts itself in first."""
@@ -33,9 +33,15 @@ class ClientSignerProcess:
     """A running signer."""
 
     def __init__(
-        self, process: Process, policy_digest: str, log: Path | None = None, limit: float = ANSWER_LIMIT
+        self,
+        process: Process,
+        policy_digest: str,
+        log: Path | None = None,
+        limit: float = ANSWER_LIMIT,
+        ready: Path | None = None,
     ) -> None:
         self._process = process
+        self._ready = ready
         self._log = log
         self._limit = limit
         self._policy_digest = policy_digest
@@ -58,6 +64,10 @@ class ClientSignerProcess:
     def ended(self) -> int | None:
         """Exit status; None while it runs."""
         return self._process.popen.poll()
+
+    def reachable(self) -> bool:
+        """Whether it can be asked: one on another host can as soon as its near end has said so."""
+        return self._ready is None or self._ready.exists()
 
     def introduce(self, nonce: bytes) -> tuple[Candidate, Evidence]:
         """Who it says it is, and evidence that is bound to `nonce`."""
@@ -115,12 +125,20 @@ class ClientSignerLauncher:
         logs: directory of the logs.
         program: another program than the signer itself; drills bring theirs.
         collector: how the signer gets evidence of itself, `name` or `name:/path`.
+        elsewhere: whether `program` is the near end of a channel to another host.
     """
 
     def __init__(
-        self, run: Path, logs: Path, program: Sequence[str] | None = None, collector: str = "none"
+        self,
+        run: Path,
+        logs: Path,
+        program: Sequence[str] | None = None,
+        collector: str = "none",
+        *,
+        elsewhere: bool = False,
     ) -> None:
         self._collector = collector
+        self._elsewhere = elsewhere
         self._run = run
         self._logs = logs
         self._program = program
@@ -136,7 +154,8 @@ class ClientSignerLauncher:
         custody = policy["custody"]
         if "label" in custody:  # a token tells apart whose keys it holds; what is left over is swept at start
             policy = {**policy, "custody": {**custody, "label": f"{custody['label']} signer-{slot}"}}
-        log = self._logs / f"signer-{slot}.log"
+        log, ready = self._logs / f"signer-{slot}.log", socket.with_name(socket.name + READY)
+        ready.unlink(missing_ok=True)
         descriptor = open_log(log)
         try:
             process = launch(policy, socket, log=descriptor, program=self._program, collector=self._collector)
@@ -146,4 +165,4 @@ class ClientSignerLauncher:
             os.close(descriptor)
         digest = hashlib.sha256(json.dumps(policy).encode()).hexdigest()
         limit = ANSWER_LIMIT if custody["kind"] == "memory" else ANSWER_LIMIT + TOKEN_LIMIT
-        return ClientSignerProcess(process, digest, log, limit)
+        return ClientSignerProcess(process, digest, log, limit, ready if self._elsewhere else None)

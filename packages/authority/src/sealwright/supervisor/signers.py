@@ -95,6 +95,7 @@ class SignerPart:
         self._log = log
         self._monotonic = monotonic
         self._process: SignerProcess | None = None
+        self._failure: str | None = None
         self._admission: Admission | None = None
         self._unclosed: set[str] = set()
         self._retry_at = 0.0
@@ -119,10 +120,16 @@ class SignerPart:
         """Nothing is needed: a signer listens on a socket of its own."""
 
     def start(self) -> None:
-        """Launch a new incarnation, appraise it, admit it, publish it. A failure leaves no process behind."""
-        self._answered = self._asked()
-        process = self._launcher.launch(self._slot, self._policy())
-        self._process = process
+        """Launch a new incarnation, appraise it, admit it, publish it. A failure leaves no process behind.
+
+        One that cannot be reached yet is admitted by `ready`, so that nobody waits for another host.
+        """
+        self._answered, self._failure = self._asked(), None
+        self._process = self._launcher.launch(self._slot, self._policy())
+        if self._process.reachable():
+            self._admit(self._process)
+
+    def _admit(self, process: SignerProcess) -> None:
         try:
             candidate, evidence = process.introduce(secrets.token_bytes(NONCE_BYTES))
             self._admission = self._admitter.admit(candidate, evidence, process.policy_digest)
@@ -133,10 +140,18 @@ class SignerPart:
 
     def ready(self) -> bool:
         """Whether an admitted incarnation runs."""
+        process = self._process
+        if process is not None and self._admission is None and process.reachable():
+            try:
+                self._admit(process)
+            except SealwrightError as error:
+                self._failure = error.public
         return self._admission is not None and self.ended() is None
 
     def ended(self) -> str | None:
-        """How it ended; None while it runs."""
+        """How it ended, or why it was not admitted; None while it runs."""
+        if self._failure is not None:
+            return self._failure
         status = self._process.ended() if self._process else None
         return None if status is None else describe_exit(status)
 

@@ -44,8 +44,11 @@ from sealwright.supervisor.signer_process import ClientSignerLauncher
 from sealwright.supervisor.signers import SignerPart, SignersFile
 from sealwright.wiring import startcheck
 from sealwright.wiring.admission import admission_of
+from sealwright_signer.client import reach_command
+from sealwright_signer.remote.channel import open_key
 
 EFFECTIVE = "config.json"
+CHANNEL_KEY = "channel/channel.pem"
 DIRECTORIES = ("run", "log", "ledger")
 
 
@@ -92,7 +95,7 @@ def supervise(
         _log_to(state / "log" / "up.jsonl", config.log.level)
         try:
             parts, prepared = _assemble(config, clock, launcher, recheck)
-            Supervisor(parts, reporter, time.monotonic).run(stop, lambda: on_ready(prepared))
+            Supervisor(parts, reporter, time.monotonic, _spare(config)).run(stop, lambda: on_ready(prepared))
         finally:
             for name in (EFFECTIVE, "signers.json"):
                 (state / "run" / name).unlink(missing_ok=True)
@@ -132,16 +135,32 @@ def _assemble(
     write_effective(config, state / "run" / EFFECTIVE)
     policy = _policy_maker(config, root, SqlKeyStore(engine))
     file = SignersFile(state / "run" / "signers.json")
-    start = launcher or ClientSignerLauncher(
-        state / "run", state / "log", collector=config.admission.collector
-    )
     signers: list[Part] = [
         SignerPart(
             slot, start, policy, admitter, file, state / "log" / f"signer-{slot}.log", time.monotonic, recheck
         )
-        for slot in range(config.signers.count)
+        for slot, start in enumerate(_launchers(config, launcher))
     ]
     return [*signers, *_programs(config, state)], Prepared(root, made)
+
+
+def _launchers(config: Config, launcher: SignerLauncher | None) -> list[SignerLauncher]:
+    """What starts each signer: those here first, then those on other hosts."""
+    run, logs = (config.state.path / name for name in ("run", "log"))
+    here = launcher or ClientSignerLauncher(run, logs, collector=config.admission.collector)
+    key = config.state.path / CHANNEL_KEY
+    if config.signers.remote:
+        open_key(key)  # two near ends that start together must not make it both
+    parted = [text.partition("#") for text in config.signers.remote]
+    programs = [reach_command(address, peer, key) for address, _, peer in parted]
+    elsewhere = [ClientSignerLauncher(run, logs, program, elsewhere=True) for program in programs]
+    return [*[here] * config.signers.count, *elsewhere]
+
+
+def _spare(config: Config) -> list[str]:
+    """The signers elsewhere, where there is one here: a host that is away keeps nothing from starting."""
+    count = config.signers.count
+    return [f"signer-{count + place}" for place in range(len(config.signers.remote))] if count else []
 
 
 def _policy_maker(config: Config, root: RootOfTrust, keys: SqlKeyStore) -> Callable[[], dict[str, Any]]:

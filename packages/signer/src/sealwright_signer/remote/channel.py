@@ -61,7 +61,8 @@ def open_key(file: Path) -> Ed25519PrivateKey:
     """The channel key in a file that only its owner can read; made now when there is none."""
     with contextlib.suppress(FileExistsError):
         made = Ed25519PrivateKey.generate()
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for place in reversed([file.parent, *file.parent.parents]):
+            place.mkdir(mode=0o700, exist_ok=True)
         text = made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as target:
             target.write(text)

@@ -13,10 +13,12 @@ import socket
 import ssl
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from sealwright_signer.client import READY
 from sealwright_signer.remote.address import Address, connected
 from sealwright_signer.remote.channel import (
     ANSWER,
@@ -98,6 +100,7 @@ class Near:
         self._name = answer["signer"]
         server = await asyncio.start_unix_server(self._accepted, sock=self._listener)
         try:
+            self._say(reachable=True)
             while True:
                 try:
                     await self._hold(held)
@@ -114,8 +117,16 @@ class Near:
                         pass
             raise
         finally:
+            self._say(reachable=False)
             server.close()
             held[1].transport.abort()
+
+    def _say(self, *, reachable: bool) -> None:
+        ready = Path(self._listener.getsockname() + READY)
+        if reachable:
+            ready.touch()
+        else:
+            ready.unlink(missing_ok=True)
 
     async def _hold(self, held: Stream) -> None:
         """Return never: the end of the signer, and silence, are exceptions."""

@@ -38,15 +38,21 @@ class Far:
             self.process.stdout.close()
 
 
-def start_far(folder: Path, allowed: list[str], grace: float = 60.0, listen: str = "tls://127.0.0.1") -> Far:
-    """A far end on a free port; `folder` needs a short path, for its signer's socket is in it."""
+def start_far(
+    folder: Path,
+    allowed: list[str],
+    grace: float = 60.0,
+    listen: str = "tls://127.0.0.1",
+    port: int | None = None,
+) -> Far:
+    """A far end, on a free port if none is named; `folder` has a short path, for a socket is in it."""
     words = [sys.executable, "-I", "-m", "sealwright_signer.remote", "serve"]
     allow = [word for key in allowed for word in ("--allow", key)]
     process = subprocess.Popen(
         [
             *words,
             "--listen",
-            f"{listen}:{free_port()}",
+            f"{listen}:{port or free_port()}",
             *allow,
             "--state",
             str(folder),
