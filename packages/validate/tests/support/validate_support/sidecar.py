@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
@@ -20,6 +20,7 @@ from sealwright_validate.clock import SYSTEM_CLOCK
 from sealwright_validate.conformance.authority import Issued, ThrowawayAuthority
 from sealwright_validate.conformance.server import LoopbackServer, Served
 
+TRIES = 5
 CONFIG = """
 listen = "127.0.0.1:0"
 [trust]
@@ -116,20 +117,29 @@ def application() -> Iterator[int]:
 
 
 @contextmanager
-def running_proxy(command: list[str], port: int) -> Iterator[None]:
-    """A proxy that listens on this port by the time that this returns."""
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as running:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and running.poll() is None:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.02)
-        else:
-            pytest.fail(f"{command[0]} did not come up: {running.poll()}")
-        yield
-        running.terminate()
-        running.communicate(timeout=60)
+def running_proxy(command_on: Callable[[int], list[str]]) -> Iterator[int]:
+    """The port of a proxy that listens. A port that something else took meanwhile is given up for another."""
+    for _ in range(TRIES):
+        port = free_port()
+        with subprocess.Popen(command_on(port), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as running:
+            if _listens(running, port):
+                yield port
+                running.terminate()
+                running.communicate(timeout=60)
+                return
+            running.kill()
+            last_words = running.communicate(timeout=60)[1]
+    pytest.fail(f"the proxy did not come up: {last_words.decode(errors='replace')[-2000:]}")
+
+
+def _listens(running: "subprocess.Popen[bytes]", port: int) -> bool:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and running.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return True
+        time.sleep(0.02)
+    return False
 
 
 def free_port() -> int:

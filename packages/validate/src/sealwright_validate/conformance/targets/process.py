@@ -33,6 +33,7 @@ class Process:
             command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
         )
         self._lines: Queue[str] = Queue()
+        self._lost = False
         Thread(target=self._read, daemon=True).start()
         hello = self._ask(
             {
@@ -72,13 +73,14 @@ class Process:
             self._running.stdout.close()
 
     def _ask(self, question: dict[str, Any], within: float = _ANSWER_WITHIN) -> dict[str, Any]:
-        if self._running.stdin is None:
-            return {}
+        if self._running.stdin is None or self._lost:
+            return {"detail": "no answer any more"}
         try:
             self._running.stdin.write(json.dumps(question) + "\n")
             self._running.stdin.flush()
             answer = json.loads(self._lines.get(timeout=within))
         except (OSError, Empty, ValueError) as error:
+            self._lost = True  # a late answer would be taken for that of the next token
             return {"detail": type(error).__name__}
         return answer if isinstance(answer, dict) else {}
 
