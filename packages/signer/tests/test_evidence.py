@@ -82,6 +82,15 @@ def test_configfs_is_asked_with_our_bytes_and_left_clean(provider: str, kind: st
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_quote_of_tdx_brings_the_log_of_its_registers_where_there_is_one(tmp_path: Path) -> None:
+    log = tmp_path / "CCEL"
+    for content, sent in ((b"events", True), (b"", False), (bytes(linux.LARGEST_LOG + 1), False)):
+        log.write_bytes(content)
+        fake = Configfs("tdx_guest")
+        found = linux.configfs_tsm(tmp_path, NONCE, WIDE, NARROW, make=fake.make, remove=fake.remove, log=log)
+        assert found.get("event_log") == (base64.b64encode(content).decode() if sent else None)
+
+
 def test_a_report_that_somebody_else_wrote_to_is_not_used(tmp_path: Path) -> None:
     fake = Configfs("sev_guest", foreign_writes=1)
     with pytest.raises(OSError, match="somebody else"):
@@ -273,6 +282,15 @@ class Metadata(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(json.dumps({"vcekCert": "a PEM", "certificateChain": "not to be believed"}).encode())
 
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        told = base64.urlsafe_b64decode(asked["report"] + "==")
+        right = self.path == "/acc/tdquote" and len(told) == 1024
+        self.send_response(200 if right else 400)
+        self.end_headers()
+        quote = base64.urlsafe_b64encode(b"a quote of " + told[:4]).decode()
+        self.wfile.write(json.dumps({"quote": quote}).encode())
+
     def log_message(self, *_: Any) -> None:
         pass
 
@@ -300,8 +318,15 @@ def tpm_owner(place: Path, code: int, body: bytes, *handles: int) -> bytes:
 
 @pytest.mark.slow
 @pytest.mark.enable_socket
-def test_azures_report_is_read_in_pieces_and_quoted_beside(software_tpm: Path, metadata: str) -> None:
-    report, index = os.urandom(1300), 0x01400001
+@pytest.mark.parametrize(("kind", "added"), [(2, {"vcek": b"a PEM"}), (4, {"td_quote": b"a quote of TDRE"})])
+def test_azures_report_is_read_in_pieces_and_quoted_beside(
+    software_tpm: Path, metadata: str, kind: int, added: dict[str, bytes]
+) -> None:
+    report, index = (
+        b"HCLA".ljust(32, b"\0") + b"TDRE" + os.urandom(1188) + struct.pack("<I", kind),
+        0x01400001,
+    )
+    report += os.urandom(72)
     public = struct.pack(">IHIHH", index, 0x0B, 0x02060006, 0, len(report))
     tpm_owner(software_tpm, 0x12A, sized(b"") + sized(public))
     for at in (0, 650):
@@ -313,7 +338,10 @@ def test_azures_report_is_read_in_pieces_and_quoted_beside(software_tpm: Path, m
     found = tpm.azure(software_tpm, NONCE, WIDE, NARROW, metadata=metadata)
     body = json.loads(decoded(found))
     assert base64.urlsafe_b64decode(body["hcl_report"] + "==") == report
-    assert base64.urlsafe_b64decode(body["vcek"] + "==") == b"a PEM"
+    told = {
+        name: base64.urlsafe_b64decode(body[name] + "==") for name in ("vcek", "td_quote") if name in body
+    }
+    assert told == added
     assert NARROW in bytes.fromhex(body["quote"]["message"])
     assert set(body["quote"]["pcrs"]) == {str(index) for index in range(16)}
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -12,10 +13,11 @@ import sealwright_attest as attest
 from sealwright.admission import rules
 from sealwright.admission.attested import AttestedAppraiser, read_policy
 from sealwright.admission.documents import log_id_of, public_jwk, spki_of
+from sealwright.admission.endorsements import read_endorsements
 from sealwright.admission.model import AdmissionPolicy, Appraisal, Candidate, Evidence, EvidenceLevel
 from sealwright.errors import Misconfigured, Refused
 from sealwright_attest.policy.document import Grace, RevokedMeasurement
-from sealwright_attest.synthetic import snp
+from sealwright_attest.synthetic import snp, tdx
 from sealwright_attest.synthetic.world import World, new_world
 from sealwright_attest.verifiers.simulated import make_simulated
 
@@ -132,3 +134,60 @@ def test_a_policy_that_cannot_be_read_is_no_policy() -> None:
 def test_the_policys_hash_is_part_of_what_an_admission_names() -> None:
     one = AdmissionPolicy(EvidenceLevel.HARDWARE, 60, appraisal=attest.BUILT_IN.hash())
     assert json.dumps(one.document()).count(attest.BUILT_IN.hash()) == 1
+
+
+def bare(evidence: Evidence) -> Evidence:
+    """The same without what its maker says of it."""
+    bundle = attest.parse_bundle(evidence.evidence.encode())
+    return replace(
+        evidence,
+        evidence=attest.serialize_bundle(replace(bundle, endorsements=attest.Endorsements())).decode(),
+    )
+
+
+def test_endorsements_that_are_kept_here_complete_evidence_that_comes_without(
+    world: World, tmp_path: Path
+) -> None:
+    who = candidate()
+    evidence = shown(world, who)
+    (own,) = attest.parse_bundle(evidence.evidence.encode()).endorsements.certificates
+    (other,) = world.amd["Milan"].evidence(snp.Guest(), b"").endorsements.certificates
+    with pytest.raises(Refused, match="evidence_refused"):
+        appraised(world, who, bare(evidence), attest.BUILT_IN)
+    for name, certificate in (("a", other), ("b", own)):
+        (tmp_path / f"{name}.der").write_bytes(certificate)
+    appraiser = AttestedAppraiser(attest.BUILT_IN, world.appraise, stored=read_endorsements(tmp_path))
+    appraisal = appraiser.appraise(who, bare(evidence), NOW.timestamp())
+    assert appraisal.level is EvidenceLevel.HARDWARE
+    assert attest.parse_bundle(appraisal.facts["evidence"].encode()).endorsements.certificates == (own,)
+
+
+def test_stored_collateral_completes_a_quote_of_tdx(world: World, tmp_path: Path) -> None:
+    who = candidate()
+    bound, key = attest.report_data(NONCE, spki_of(who.jwk)), spki_of(who.jwk)
+    bundle = world.intel.evidence(tdx.Td(bound), NOW, None, key)
+    assert bundle.endorsements.collateral
+    evidence = Evidence("tdx", attest.serialize_bundle(bundle).decode(), bound.hex(), NONCE.hex())
+    (tmp_path / "fmspc.json").write_bytes(bundle.endorsements.collateral)
+    appraiser = AttestedAppraiser(attest.BUILT_IN, world.appraise, stored=read_endorsements(tmp_path))
+    assert appraiser.appraise(who, bare(evidence), NOW.timestamp()).level is EvidenceLevel.HARDWARE
+
+
+def test_a_file_that_endorses_nothing_is_no_endorsement(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("call Intel")
+    with pytest.raises(Misconfigured, match="bad_endorsements"):
+        read_endorsements(tmp_path)
+    with pytest.raises(Misconfigured, match="bad_endorsements"):
+        read_endorsements(tmp_path / "absent")
+
+
+def test_what_a_shadow_policy_would_refuse_is_recorded_and_does_not_count(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    who = candidate()
+    strict = replace(attest.BUILT_IN, name="next", platforms=(attest.Kind.TDX,))
+    appraiser = AttestedAppraiser(attest.BUILT_IN, world.appraise, shadow=strict)
+    appraisal = appraiser.appraise(who, shown(world, who), NOW.timestamp())
+    assert appraisal.level is EvidenceLevel.HARDWARE
+    assert appraisal.facts["appraisal"]["shadow"]["verdict"] == "refused"
+    assert "shadow: would refuse" in caplog.text

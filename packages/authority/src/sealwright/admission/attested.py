@@ -6,21 +6,33 @@ evidence itself.
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
 import sealwright_attest as attest
 from sealwright.admission.appraise import SoftwareAppraiser
 from sealwright.admission.documents import spki_of
+from sealwright.admission.endorsements import Stored
 from sealwright.admission.model import Appraisal, Candidate, Evidence, EvidenceLevel
 from sealwright.errors import Misconfigured, Refused
+
+log = logging.getLogger(__name__)
+NOTHING_STORED = Stored()
 
 
 class Appraise(Protocol):
     """`sealwright_attest.appraise`, or the same under other roots."""
 
     def __call__(
-        self, evidence: attest.Evidence, *, nonce: bytes | None, policy: attest.Policy, now: datetime
+        self,
+        evidence: attest.Evidence,
+        *,
+        nonce: bytes | None,
+        policy: attest.Policy,
+        now: datetime,
+        shadow: attest.Policy | None = None,
     ) -> attest.AttestationResult:
         """The result; nothing in `evidence` is trusted."""
         ...
@@ -45,14 +57,23 @@ class AttestedAppraiser:
         policy: what is asked for.
         appraise: the appraisal; another one than the shipped roots' in drills and tests only.
         document: the policy as it was written, for those who appraise again (`sealwright-attest recheck`).
+        stored: endorsements that are kept here, for evidence that comes without.
+        shadow: a policy whose decision is recorded and said, and does not count.
     """
 
-    __slots__ = ("_appraise", "_document", "_policy")
+    __slots__ = ("_appraise", "_document", "_policy", "_shadow", "_stored")
 
     def __init__(
-        self, policy: attest.Policy, appraise: Appraise = attest.appraise, document: str = ""
+        self,
+        policy: attest.Policy,
+        appraise: Appraise = attest.appraise,
+        document: str = "",
+        stored: Stored = NOTHING_STORED,
+        shadow: attest.Policy | None = None,
     ) -> None:
         self._policy = policy
+        self._stored = stored
+        self._shadow = shadow
         self._document = document
         self._appraise = appraise
 
@@ -74,13 +95,18 @@ class AttestedAppraiser:
         if bundle.unverified_identity_key != spki_of(candidate.jwk):
             raise Refused("evidence_not_bound", "the evidence names another identity key")
         nonce, at = bytes.fromhex(evidence.nonce), datetime.fromtimestamp(now, UTC)
-        result = self._appraise(bundle, nonce=nonce, policy=self._policy, now=at)
+        result, bundle = self._best(bundle, nonce, at)
+        if result.shadow is not None and result.shadow.verdict is not attest.Verdict.ACCEPTED:
+            said = {"log_id": candidate.log_id, "policy": result.shadow.policy_name}
+            log.warning(
+                "shadow: would refuse", extra={"facts": said | {"reasons": _shown(result.shadow.failed)}}
+            )
         if result.verdict is attest.Verdict.REFUSED:
             raise Refused("evidence_refused", _reasons(result), result.evidence_hash)
         facts = {
             "appraiser": "sealwright-attest",
             "at": int(now),
-            "evidence": evidence.evidence,
+            "evidence": attest.serialize_bundle(bundle).decode(),
             "incarnation": candidate.log_id,
             "kind": evidence.kind,
             "level": str(result.level),
@@ -93,8 +119,28 @@ class AttestedAppraiser:
         ends = result.grace_until
         return Appraisal(EvidenceLevel(str(result.level)), facts, int(ends.timestamp()) if ends else None)
 
+    def _best(
+        self, bundle: attest.Evidence, nonce: bytes, at: datetime
+    ) -> tuple[attest.AttestationResult, attest.Evidence]:
+        """The first acceptable result, or the one that fails least, with what it rests on."""
+        best: tuple[attest.AttestationResult, attest.Evidence] | None = None
+        for completed in self._stored.completed(bundle):
+            result = self._appraise(completed, nonce=nonce, policy=self._policy, now=at, shadow=self._shadow)
+            if result.verdict is not attest.Verdict.REFUSED:
+                return result, completed
+            if best is None or len(result.codes) < len(best[0].codes):
+                best = result, completed
+        if best is None:
+            raise Refused("evidence_not_understood", "there is no evidence to appraise")
+        return best
+
+
+def _shown(failed: Sequence[attest.Check]) -> str:
+    return "; ".join(
+        f"{one.code} ({one.field}: found {one.found}, asked {one.asked}; {one.fix})" for one in failed
+    )
+
 
 def _reasons(result: attest.AttestationResult) -> str:
     failed = [one for one in result.checks if one.outcome is attest.Outcome.FAILED]
-    said = (f"{one.code} ({one.field}: found {one.found}, asked {one.asked}; {one.fix})" for one in failed)
-    return "its evidence is refused: " + "; ".join(said)
+    return f"its evidence is refused: {_shown(failed)}"

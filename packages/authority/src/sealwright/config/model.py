@@ -102,7 +102,9 @@ class AdmissionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `evidence` is the least level that is admitted: `hardware`, `virtual-tpm`, `simulated` or `none`. The
     level that was really found is shown with every key, whatever is asked for here. `policy` is the file of
     the appraisal policy (docs/formats/attestation-policy.md); the two upper levels need one. `collector` says
-    how a signer gets its evidence, with `:path` behind it where the device is elsewhere. An incarnation
+    how a signer gets its evidence, with `:path` behind it where the device is elsewhere. `endorsements` is a
+    folder of certificates, revocation lists and collateral for evidence that comes without; `shadow` the file
+    of a second policy whose refusals are only recorded. An incarnation
     proves itself again every `recheck` seconds; one that cannot is ended after `grace` seconds.
     """
 
@@ -110,6 +112,8 @@ class AdmissionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lifetime: Seconds = 24 * 3_600
     policy: str = ""
     collector: str = "none"
+    endorsements: str = ""
+    shadow: str = ""
     recheck: Seconds = 3_600
     grace: Seconds = 600
 

@@ -9,10 +9,12 @@ from pathlib import Path
 
 from sealwright.admission.appraise import SoftwareAppraiser
 from sealwright.admission.attested import AttestedAppraiser, read_policy
+from sealwright.admission.endorsements import Stored, read_endorsements
 from sealwright.admission.model import AdmissionPolicy, EvidenceLevel
 from sealwright.admission.ports import Appraiser
 from sealwright.config import Config
 from sealwright.errors import Misconfigured
+from sealwright_attest import Policy
 
 
 def admission_of(config: Config) -> tuple[AdmissionPolicy, Appraiser]:
@@ -32,6 +34,15 @@ def admission_of(config: Config) -> tuple[AdmissionPolicy, Appraiser]:
         reason = error.strerror or "unreadable"
         raise Misconfigured("unreadable_file", f"cannot read admission.policy {file}: {reason}") from error
     policy = read_policy(document, str(file))
-    return AdmissionPolicy(level, *times, policy.hash()), AttestedAppraiser(
-        policy, document=document.decode()
-    )
+    stored = read_endorsements(Path(asked.endorsements).expanduser()) if asked.endorsements else Stored()
+    shadow = _shadow(Path(asked.shadow).expanduser()) if asked.shadow else None
+    appraiser = AttestedAppraiser(policy, document=document.decode(), stored=stored, shadow=shadow)
+    return AdmissionPolicy(level, *times, policy.hash()), appraiser
+
+
+def _shadow(file: Path) -> Policy:
+    try:
+        return read_policy(file.read_bytes(), str(file))
+    except OSError as error:
+        reason = error.strerror or "unreadable"
+        raise Misconfigured("unreadable_file", f"cannot read admission.shadow {file}: {reason}") from error

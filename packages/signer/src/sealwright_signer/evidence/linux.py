@@ -21,6 +21,7 @@ _SNP_GET_EXT_REPORT, _NSM_RAW = 0xC0205302, 0xC0200A00  # _IOWR('S', 2, 32 bytes
 _REPORT, _CERTIFICATES = 1184, 1 << 14  # bytes
 _CHIP_KEYS = ("63da758d-e664-4564-adc5-f4b93be8accd", "a8074bc2-a25a-483e-aae6-39c045a0b8a1")  # VCEK, VLEK
 _PROVIDERS = {"sev_guest": "sev-snp", "tdx_guest": "tdx"}
+CCEL, LARGEST_LOG = Path("/sys/firmware/acpi/tables/data/CCEL"), 120_000  # bytes, as base64 in one answer
 Ioctl = Callable[[int, int, Any], int]
 
 
@@ -47,6 +48,15 @@ def _chip_key(table: bytes) -> dict[str, Any]:
     return {}
 
 
+def boot_log(log: Path) -> dict[str, Any]:
+    """The firmware's event log, where there is one of a size that can be sent."""
+    try:
+        found = log.read_bytes()
+    except OSError:  # no such log here, or it is not ours to read: the digests stand without it
+        return {}
+    return {"event_log": _b64(found)} if 0 < len(found) <= LARGEST_LOG else {}
+
+
 def configfs_tsm(
     place: Path,
     _nonce: bytes,
@@ -55,8 +65,11 @@ def configfs_tsm(
     *,
     make: Callable[[Path], object] = os.mkdir,
     remove: Callable[[Path], object] = os.rmdir,
+    log: Path = CCEL,
 ) -> dict[str, Any]:
-    """A report of SEV-SNP or a quote of TDX, in a directory of its own that is removed again."""
+    """A report of SEV-SNP or a quote of TDX, in a directory of its own that is removed again; with a quote of
+    TDX the log of what was measured into its registers.
+    """
     make(report := place / f"sealwright-{os.getpid()}")
     try:
         before = int((report / "generation").read_text())
@@ -65,6 +78,8 @@ def configfs_tsm(
         found: dict[str, Any] = {"kind": kind, "evidence": _b64((report / "outblob").read_bytes())}
         if kind == "sev-snp":
             found["endorsements"] = _chip_key((report / "auxblob").read_bytes())
+        else:
+            found |= boot_log(log)
         if int((report / "generation").read_text()) != before + 1:
             raise OSError(errno.EBUSY, "somebody else wrote to our report")
     finally:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import ProxyHandler, Request, build_opener
 
+from sealwright_signer.evidence.linux import boot_log
 from sealwright_signer.protocol import encode
 
 _CREATE_PRIMARY, _QUOTE, _PCR_READ, _FLUSH, _NV_READ, _NV_READ_PUBLIC = (
@@ -29,6 +30,8 @@ _PASSWORD = struct.pack(">IIHBH", 9, 0x40000009, 0, 0, 0)  # a session with an e
 # ECC P-256, ECDSA with SHA-256; fixedTPM fixedParent sensitiveDataOrigin userWithAuth noDA restricted sign
 _TEMPLATE = struct.pack(">HHIHHHHHHHH", 0x23, 0x0B, 0x00050472, 0, 0x10, 0x18, 0x0B, 3, 0x10, 0, 0)
 _AZURE_KEY, _AZURE_REPORT, _CHUNK = 0x81000003, 0x01400001, 512
+_AZURE_KIND, _AZURE_TDX, _TD_REPORT = 32 + 1184 + 8, 4, 1024  # offset and value of the report's kind; bytes
+MEASUREMENTS = Path("/sys/kernel/security/tpm0/binary_bios_measurements")
 Command = Callable[..., bytes]
 
 
@@ -93,8 +96,15 @@ def _quoted(command: Command, key: int, extra: bytes) -> tuple[bytes, bytes, dic
     raise OSError(0, "the PCRs change all the time")
 
 
-def quote(place: Path, _nonce: bytes, _wide: bytes, narrow: bytes) -> dict[str, Any]:
-    """A quote over PCR 0 to 15 of the sha256 bank."""
+def _boot_log(place: Path, log: Path) -> dict[str, Any]:
+    """The log of this machine's own TPM; that of a software TPM is somebody else's."""
+    return {} if stat.S_ISSOCK(place.stat().st_mode) else boot_log(log)
+
+
+def quote(
+    place: Path, _nonce: bytes, _wide: bytes, narrow: bytes, *, log: Path = MEASUREMENTS
+) -> dict[str, Any]:
+    """A quote over PCR 0 to 15 of the sha256 bank, and the log that leads to their values."""
     with _opened(place) as command:
         made = bytes.fromhex("000400000000") + _sized(_TEMPLATE) + bytes(6)
         answer = command(_CREATE_PRIMARY, made, _ENDORSEMENT, session=_PASSWORD)
@@ -105,22 +115,45 @@ def quote(place: Path, _nonce: bytes, _wide: bytes, narrow: bytes) -> dict[str, 
             command(_FLUSH, b"", key)
     parts = {"message": message, "signature": signature, "ak_public": _take(answer, 8)}
     body = {name: b64encode(part).decode() for name, part in parts.items()}
-    return {"kind": "tpm2", "evidence": b64encode(encode({**body, "pcrs": pcrs}).encode()).decode()}
+    evidence = b64encode(encode({**body, "pcrs": pcrs}).encode()).decode()
+    return {"kind": "tpm2", "evidence": evidence, **_boot_log(place, log)}
 
 
-def _vcek(metadata: str) -> str:
-    """The chip's certificate (PEM) as Azure's metadata service hands it out; its chain is not believed."""
-    asked = Request(f"{metadata}/metadata/THIM/amd/certification", headers={"Metadata": "true"})  # noqa: S310
+def _b64url(data: bytes) -> str:
+    return urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _told(asked: Request) -> Any:
     with build_opener(ProxyHandler({})).open(asked, timeout=3) as answer:
-        chip: str = json.loads(answer.read(1 << 16))["vcekCert"]
-    return chip
+        return json.loads(answer.read(1 << 17))
+
+
+def _endorsed(report: bytes, metadata: str) -> dict[str, str]:
+    """What the host adds to the report: on SNP the chip's certificate (its chain is not believed), on TDX a
+    quote of the TD report, made by its quoting enclave.
+    """
+    headers = {"Metadata": "true"}
+    (kind,) = struct.unpack_from("<I", report, _AZURE_KIND) if len(report) > _AZURE_KIND + 4 else (0,)
+    if kind == _AZURE_TDX:
+        body = encode({"report": _b64url(report[32 : 32 + _TD_REPORT])}).encode()
+        headers["Content-Type"] = "application/json"
+        asked = Request(f"{metadata}/acc/tdquote", body, headers)  # noqa: S310
+        return {"td_quote": str(_told(asked)["quote"]).rstrip("=")}
+    asked = Request(f"{metadata}/metadata/THIM/amd/certification", headers=headers)  # noqa: S310
+    return {"vcek": _b64url(str(_told(asked)["vcekCert"]).encode())}
 
 
 def azure(
-    place: Path, _nonce: bytes, _wide: bytes, narrow: bytes, *, metadata: str = "http://169.254.169.254"
+    place: Path,
+    _nonce: bytes,
+    _wide: bytes,
+    narrow: bytes,
+    *,
+    metadata: str = "http://169.254.169.254",
+    log: Path = MEASUREMENTS,
 ) -> dict[str, Any]:
-    """The SNP report that the paravisor left in the vTPM, the chip's certificate, and a fresh quote by the
-    key that is hashed into the report.
+    """The SNP or TDX report that the paravisor left in the vTPM, what the host adds to it, and a fresh quote
+    by the key that is hashed into the report.
     """
     with _opened(place) as command:
         (size,) = struct.unpack(">H", _take(command(_NV_READ_PUBLIC, b"", _AZURE_REPORT), 0)[-2:])
@@ -130,6 +163,6 @@ def azure(
             report += _take(command(_NV_READ, part, _OWNER, _AZURE_REPORT, session=_PASSWORD), 4)
         message, signature, pcrs = _quoted(command, _AZURE_KEY, narrow)
     signed = {"message": message.hex(), "signature": signature.hex(), "pcrs": pcrs}
-    chip = urlsafe_b64encode(_vcek(metadata).encode()).rstrip(b"=").decode()
-    body = {"hcl_report": urlsafe_b64encode(report).rstrip(b"=").decode(), "quote": signed, "vcek": chip}
-    return {"kind": "azure", "evidence": b64encode(encode(body).encode()).decode()}
+    body = {"hcl_report": _b64url(report), "quote": signed, **_endorsed(report, metadata)}
+    evidence = b64encode(encode(body).encode()).decode()
+    return {"kind": "azure", "evidence": evidence, **_boot_log(place, log)}
