@@ -17,6 +17,7 @@ import msgspec
 import pytest
 
 from authority_support.site import running
+from sealwright.cli.main import main
 from sealwright.config.model import AlarmsConfig, ResponseConfig
 from sealwright.drills.sandbox import REPORTER, Sandbox
 from sealwright.ledger.model import EventLeaf, parse_leaf
@@ -258,6 +259,7 @@ def test_streams_are_for_receivers_only(site: Sandbox) -> None:
         assert answer.status_code == 401
 
 
+@pytest.mark.slow
 def test_history_is_searched_and_finds_nothing_among_genuine_tokens(
     site: Sandbox, attack: dict[str, Any]
 ) -> None:
@@ -271,3 +273,68 @@ def test_history_is_searched_and_finds_nothing_among_genuine_tokens(
     assert genuine not in {alarm.digest for alarm in alarms}
     assert attack["digest"] in {alarm.digest for alarm in alarms}
     assert search(site.config, site.clock).exported.get("observed") is None
+
+
+@pytest.mark.slow
+def test_the_playbook_is_dry_until_told_otherwise(
+    site: Sandbox, admin: httpx.Client, attack: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("duckdb", reason="EXTRA ABSENT: sealwright[detect]")
+    before = admin.get("/admin/audit", params={"limit": 1_000}).json()["entries"]
+    asked = ["respond", "playbook", "storm-0558", "--state", str(site.state), "--key", attack["kid"]]
+    assert main(asked) == 0
+    told = capsys.readouterr().out
+    assert "(unknown): 1 touched" in told, "what would be told to whom"
+    for number, name in enumerate(STEPS, 1):
+        assert f"\n{number}. {name}:" in told
+    assert "dry: nothing is changed" in told
+    assert "touched: 1 subjects" in told
+    assert admin.get("/admin/audit", params={"limit": 1_000}).json()["entries"] == before
+    assert main([*asked, "--step", "contain", "--apply"]) == 0
+    assert strict_realms(site) == ["enterprise"]
+    assert main([*asked, "--step", "recover", "--apply"]) == 0
+    assert strict_realms(site) == []
+    assert main([*asked, "--step", "dance"]) == 2
+
+
+STEPS = ("detect", "contain", "scope", "revoke", "verify", "notify", "recover")
+
+
+@pytest.mark.slow
+def test_notices_need_two_operators_and_can_be_checked_by_who_gets_them(
+    site: Sandbox,
+    admin: httpx.Client,
+    attack: dict[str, Any],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pytest.importorskip("duckdb", reason="EXTRA ABSENT: sealwright[detect]")
+    [incident] = [
+        one for one in admin.get("/admin/incidents").json()["incidents"] if attack["kid"] in one["about"]
+    ]
+    place = ["--out", str(tmp_path), "--state", str(site.state)]
+    asked = ["respond", "notify", "--key", attack["kid"], "--incident", incident["id"], "--operator", "ann"]
+    assert main([*asked, *place, "--apply"]) == 0
+    request = capsys.readouterr().out.partition(":")[0]
+    agree, state = ["respond", "consent", request, "--operator"], ["--state", str(site.state)]
+    assert main([*agree, "ann", *state]) == 0
+    assert main(["respond", "send", request, *place, "--apply"]) == 2, "one operator twice"
+    assert main([*agree, "bob", *state]) == 0
+    assert main(["respond", "send", request, *place, "--apply"]) == 0
+    keys = jwt.PyJWKSet.from_dict(site.call("/notices/jwks.json").body)
+    [file] = tmp_path.glob("*.jws")
+    claims = jwt.decode(file.read_text().strip(), keys.keys[0], algorithms=["EdDSA"])
+    assert (claims["subjects_touched"], claims["incident"]) == (1, incident["id"])
+    deliveries = admin.get(f"/admin/notices/{claims['id']}/deliveries").json()["deliveries"]
+    assert [one["channel"] for one in deliveries] == ["file"]
+    assert main(["respond", "send", request, *place, "--apply"]) == 2, "an approval is used once"
+
+
+@pytest.mark.parametrize("asked", [["incidents", "list"], ["respond", "list"]])
+def test_what_happened_is_shown_on_the_command_line(
+    site: Sandbox, attack: dict[str, Any], capsys: pytest.CaptureFixture[str], asked: list[str]
+) -> None:
+    assert main([*asked, "--state", str(site.state)]) == 0
+    assert attack["kid"] in capsys.readouterr().out.replace("\n", "")
+    assert main([*asked, "--json", "--state", str(site.state)]) == 0
+    assert attack["kid"] in capsys.readouterr().out

@@ -28,8 +28,10 @@ class Admin:
 
     def __init__(self, socket: Path) -> None:
         self._socket = socket
-        transport = httpx.HTTPTransport(uds=str(socket))
-        self._client = httpx.Client(transport=transport, base_url="http://admin", timeout=LIMIT)
+
+    def _client(self) -> httpx.Client:
+        transport = httpx.HTTPTransport(uds=str(self._socket))
+        return httpx.Client(transport=transport, base_url="http://admin", timeout=LIMIT)
 
     @classmethod
     def of(cls, config: Config) -> Admin:
@@ -45,16 +47,19 @@ class Admin:
         """
         return self._answer(self._send("GET", path, params=query))
 
-    def post(self, path: str, body: Any = None) -> Any:
-        """The JSON of an answer. Errors as in `get`."""
-        return self._answer(self._send("POST", path, json=body))
+    def post(self, path: str, body: Any = None, patience: float = LIMIT) -> Any:
+        """The JSON of an answer that may take `patience` seconds. Errors as in `get`."""
+        return self._answer(self._send("POST", path, json=body, timeout=patience))
 
     @contextmanager
     def events(self, path: str, after: int) -> Iterator[Iterator[str]]:
         """The `data:` lines of a stream of server-sent events. Errors as in `get`."""
         headers = {"accept": "text/event-stream", "last-event-id": str(after)}
         try:
-            with self._client.stream("GET", path, headers=headers, timeout=None) as answer:
+            with (
+                self._client() as client,
+                client.stream("GET", path, headers=headers, timeout=None) as answer,
+            ):
                 if answer.status_code != httpx.codes.OK:
                     answer.read()
                     self._answer(answer)
@@ -66,7 +71,8 @@ class Admin:
 
     def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
-            return self._client.request(method, path, **options)
+            with self._client() as client:
+                return client.request(method, path, **options)
         except httpx.TransportError as error:
             raise self._gone(error) from error
 

@@ -132,6 +132,89 @@ def relax(
     sys.stdout.write(f"{realm} is as the configuration says\n")
 
 
+@app.command()
+def playbook(
+    name: Annotated[str, typer.Argument(help="storm-0558.")],
+    *,
+    key: Annotated[
+        str | None, typer.Option("--key", help="The key; by default of the newest incident.")
+    ] = None,
+    step: Annotated[str | None, typer.Option("--step", help="Only this step.")] = None,
+    config: ConfigFile = None,
+    state: StateDirectory = None,
+    go: Apply = False,
+) -> None:
+    """Walk through an incident step by step; nothing is changed without --apply."""
+    from sealwright.cli.playbook import Scene, walk
+
+    settled = configured(config, state)
+    walk(Scene.found(Admin.of(settled), settled, key), name, step, go=go)
+
+
+Operator = Annotated[str, typer.Option("--operator", help="Your name, as the audit trail is to have it.")]
+Folder = Annotated[Path, typer.Option("--out", help="Folder of the drafts and notices.")]
+
+
+@app.command()
+def notify(
+    *,
+    key: Annotated[str, typer.Option("--key", help="The key that was misused.")],
+    incident: Annotated[str, typer.Option("--incident", help="Id of the incident.")],
+    operator: Operator = "",
+    out: Folder = Path("notices"),
+    config: ConfigFile = None,
+    state: StateDirectory = None,
+    go: Apply = False,
+) -> None:
+    """Compose a notice for each affected tenant; with --apply, ask another operator to agree."""
+    from sealwright.cli.notify import Drafts, ask, composed_for, show, whole_scope
+
+    settled = configured(config, state)
+    admin = Admin.of(settled)
+    notices = composed_for(whole_scope(admin, settled, key), incident)
+    if not notices:
+        sys.stdout.write("nobody was touched or in reach\n")
+    elif not go:
+        show(notices)
+        sys.stdout.write(f"{len(notices)} notices; add --apply and --operator to ask for agreement\n")
+    else:
+        request = ask(admin, Drafts(incident, notices), out, operator)
+        sys.stdout.write(f"{request}: another operator runs `respond consent {request}`, then\n")
+        sys.stdout.write(f"sealwright respond send {request} --out {out} --apply\n")
+
+
+@app.command()
+def consent(
+    request: Annotated[str, typer.Argument(help="Id of the request.", show_default=False)],
+    *,
+    operator: Operator,
+    config: ConfigFile = None,
+    state: StateDirectory = None,
+) -> None:
+    """Agree to what another operator asked for."""
+    Admin.of(configured(config, state)).post(f"/admin/approvals/{request}/consent", {"operator": operator})
+    sys.stdout.write(f"{operator} agrees to {request}\n")
+
+
+@app.command()
+def send(
+    request: Annotated[str, typer.Argument(help="Id of the request.", show_default=False)],
+    *,
+    out: Folder = Path("notices"),
+    config: ConfigFile = None,
+    state: StateDirectory = None,
+    go: Apply = False,
+) -> None:
+    """Sign the notices that were agreed to, and write them for their tenants."""
+    from sealwright.cli.notify import send as sign
+
+    if not go:
+        sys.stdout.write(f"would sign and write the notices in {out}; add --apply\n")
+        return
+    count = sign(Admin.of(configured(config, state)), out, request)
+    sys.stdout.write(f"{count} notices signed and written to {out}\n")
+
+
 def _show_act(action: str, subject: str, told: dict[str, Any]) -> None:
     preview = told["preview"]
     touches = f"{preview['live_tokens']} live tokens of {preview['clients']} clients"

@@ -35,7 +35,19 @@ CUSTODIES, TOKEN_OBJECTS = ("memory", "pkcs11"), ("session", "token")
 SESSIONS_CEILING, PATIENCE_CEILING = 64, 600
 LOG_LEVELS = ("debug", "info", "warning", "error")
 RESERVED_REALMS = frozenset(
-    {"admin", "console", "healthz", "ledger", "manifest", "metrics", "observations", "readyz", "root", "ssf"}
+    {
+        "admin",
+        "console",
+        "healthz",
+        "ledger",
+        "manifest",
+        "metrics",
+        "notices",
+        "observations",
+        "readyz",
+        "root",
+        "ssf",
+    }
 )
 """First path segments of the authority's own routes; a realm's routes are `/{realm}/…`."""
 MANIFEST_LIFE_FLOOR, KEY_USE_FLOOR, ADMISSION_LIFETIME_FLOOR = 2, 10, 60

@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+import msgspec
 from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 
-from sealwright.admin.service import Auditor
+from sealwright.admin.service import Approvals, Auditor
 from sealwright.clock import Clock
 from sealwright.config import Config
 from sealwright.detection.casebook import Casebook
@@ -28,6 +31,7 @@ from sealwright.detection.rules import alarm_id
 from sealwright.errors import Unavailable
 from sealwright.keys.service import KeyService
 from sealwright.response import http as response_http
+from sealwright.response import notices_http
 from sealwright.response.desk import Desk
 from sealwright.response.model import Mode, Rule
 from sealwright.response.rules import DEFAULT_RULES
@@ -39,6 +43,7 @@ from sealwright.response.ssf.pushing import HttpLine, Pusher, PushMetrics
 from sealwright.response.ssf.service import Transmitter
 from sealwright.wiring.hands import AuthorityEyes, AuthorityHands, LiveTokens, StrictRealms
 from sealwright.wiring.history import History
+from sealwright.wiring.notices import FileNoticeSigner
 from sealwright.wiring.sinks import deliveries, sinks
 from sealwright.wiring.stores import Stores
 
@@ -71,6 +76,7 @@ class Answers:
         config, stores, clock = given.config, given.stores, given.clock
         self._given = given
         self._signer = RsaSetSigner()
+        self._notices = FileNoticeSigner(config.state.path / "notices")
         self.transmitter = Transmitter(config.server.url, stores.streams, self._signer, clock)
         self.pusher = Pusher(
             self.transmitter,
@@ -113,15 +119,28 @@ class Answers:
 
     def public_routes(self) -> list[Route]:
         """The transmitter's."""
-        return ssf_http.routes(
-            self.transmitter, self._signer, self._given.receivers, self._given.config.server.url
-        )
+        given = self._given
+        return [
+            *ssf_http.routes(self.transmitter, self._signer, given.receivers, given.config.server.url),
+            *notices_http.public_routes(self._notices.jwks),
+        ]
 
     def admin_routes(self, operator: str) -> list[Route]:
         """Incidents, responses and acts."""
         stores = self._given.stores
         desk = Desk(stores.responses, self._eyes, self._hands, self._given.auditor)
-        return response_http.routes(self.casebook, stores.responses, desk, operator, self.strict.lower_realm)
+        clock = self._given.clock
+        approvals = Approvals(stores.approvals, self._given.auditor, clock)
+        return [
+            *response_http.routes(self.casebook, stores.responses, desk, operator, self.strict.lower_realm),
+            *notices_http.routes(approvals, stores.notices, self._notices, clock, operator),
+            Route("/admin/search", self._search, methods=["POST"]),
+        ]
+
+    async def _search(self, _request: Request) -> Response:
+        """Search history now rather than at its time."""
+        searched = await self.history.search()
+        return Response(msgspec.json.encode({"searched": searched}), media_type="application/json")
 
     def background(self) -> dict[str, Coroutine[Any, Any, None]]:
         """What runs beside the servers, by name."""

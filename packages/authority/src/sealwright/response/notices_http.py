@@ -1,0 +1,176 @@
+"""Admin routes of notices and approvals; the public half of the notice key on the public side.
+
+Only knows status codes. An operator's name is what the owner of the admin socket says it is, and stands in
+the audit trail beside the user id that said it; passkeys are for the console.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from msgspec import Meta
+from starlette.requests import Request
+from starlette.responses import Response as HttpResponse
+from starlette.routing import Route
+
+from sealwright.admin.model import Action
+from sealwright.admin.service import Approvals
+from sealwright.clock import Clock
+from sealwright.errors import Refused, Unavailable
+from sealwright.response.notices import (
+    Delivery,
+    Notice,
+    NoticeSigner,
+    NoticeStore,
+    approval_details,
+    publish,
+    text_of,
+)
+
+MAX_BODY = 8 << 20
+_STATUS = {"unknown_request": 404}
+Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"\A[A-Za-z0-9._@-]+\Z")]
+Handler = Callable[[Request], Awaitable[HttpResponse]]
+T = TypeVar("T")
+
+
+class Drafts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of `POST /admin/notices`."""
+
+    incident: Annotated[str, Meta(min_length=1, max_length=64)]
+    notices: Annotated[list[Notice], Meta(min_length=1, max_length=10_000)]
+    operator: Name
+
+
+class Sending(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of `POST /admin/notices/send`: the same drafts, and the request that was agreed to."""
+
+    incident: str
+    notices: list[Notice]
+    request: str
+
+
+class Agreeing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of `POST /admin/approvals/{id}/consent`."""
+
+    operator: Name
+
+
+class Delivered(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of `POST /admin/notices/{id}/delivered`."""
+
+    tenant: str
+    channel: Annotated[str, Meta(max_length=64)]
+    outcome: Annotated[str, Meta(max_length=256)]
+
+
+def routes(
+    approvals: Approvals, store: NoticeStore, signer: NoticeSigner, clock: Clock, operator: str
+) -> list[Route]:
+    """`POST /admin/notices`, `/admin/notices/send`, `/admin/notices/{id}/delivered`;
+    `GET /admin/notices/{id}/deliveries`, `/admin/approvals`; `POST /admin/approvals/{id}/consent`.
+
+    Args:
+        approvals: requests and consents.
+        store: notices and their deliveries.
+        signer: signs notices.
+        clock: the time.
+        operator: who holds the socket.
+    """
+
+    async def ask(request: Request) -> HttpResponse:
+        drafts = await _parsed(request, Drafts)
+        details = approval_details(drafts.notices)
+        who = f"{operator}/{drafts.operator}"
+        asked = await approvals.request(who, Action.SEND_NOTICES, drafts.incident, details)
+        return _json({"request": asked.id})
+
+    async def consent(request: Request) -> HttpResponse:
+        asked = await _parsed(request, Agreeing)
+        await approvals.consent(f"{operator}/{asked.operator}", request.path_params["request_id"])
+        return _json({"agreed": asked.operator})
+
+    async def waiting(_request: Request) -> HttpResponse:
+        return _json({"requests": await approvals.open_requests()})
+
+    async def send(request: Request) -> HttpResponse:
+        asked = await _parsed(request, Sending)
+        approval = await approvals.approval(asked.request)
+        signed = await asyncio.to_thread(
+            publish, asked.notices, asked.incident, store, signer, approval, clock.now()
+        )
+        told = [
+            {"id": notice.id, "tenant": notice.tenant, "signed": jws, "text": text_of(notice)}
+            for notice, jws in zip(asked.notices, signed, strict=True)
+        ]
+        return _json({"notices": told})
+
+    return [
+        Route("/admin/notices", _told(ask), methods=["POST"]),
+        Route("/admin/notices/send", _told(send), methods=["POST"]),
+        Route("/admin/approvals", _told(waiting), methods=["GET"]),
+        Route("/admin/approvals/{request_id}/consent", _told(consent), methods=["POST"]),
+        *_deliveries(store, clock),
+    ]
+
+
+def _deliveries(store: NoticeStore, clock: Clock) -> list[Route]:
+    async def delivered(request: Request) -> HttpResponse:
+        asked = await _parsed(request, Delivered)
+        entry = Delivery(
+            notice=request.path_params["notice_id"],
+            tenant=asked.tenant,
+            channel=asked.channel,
+            at=clock.now(),
+            outcome=asked.outcome,
+        )
+        await asyncio.to_thread(store.log, entry)
+        return _json({"kept": True})
+
+    async def deliveries(request: Request) -> HttpResponse:
+        found = await asyncio.to_thread(store.deliveries, request.path_params["notice_id"])
+        return _json({"deliveries": found})
+
+    return [
+        Route("/admin/notices/{notice_id}/delivered", _told(delivered), methods=["POST"]),
+        Route("/admin/notices/{notice_id}/deliveries", _told(deliveries), methods=["GET"]),
+    ]
+
+
+def public_routes(jwks: dict[str, Any]) -> list[Route]:
+    """`GET /notices/jwks.json`: with this, tenants check that a notice is ours."""
+
+    async def keys(_request: Request) -> HttpResponse:
+        return HttpResponse(
+            msgspec.json.encode(jwks), 200, {"Cache-Control": "public, max-age=300"}, "application/json"
+        )
+
+    return [Route("/notices/jwks.json", keys, methods=["GET"])]
+
+
+def _told(handler: Handler) -> Handler:
+    async def handle(request: Request) -> HttpResponse:
+        try:
+            return await handler(request)
+        except Refused as error:
+            told = {"error": error.code, "message": error.public}
+            return _json(told, _STATUS.get(error.code, 409))
+        except Unavailable as error:
+            return _json({"error": error.code, "message": error.public}, 503)
+
+    return handle
+
+
+async def _parsed(request: Request, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode((await request.body())[:MAX_BODY], type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Refused("malformed_request", f"The request cannot be read: {error}") from error
+
+
+def _json(content: Any, status: int = 200) -> HttpResponse:
+    body = msgspec.json.encode(content)
+    return HttpResponse(body, status, {"Cache-Control": "no-store"}, "application/json")
