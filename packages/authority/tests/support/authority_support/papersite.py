@@ -156,7 +156,7 @@ class PaperSite:
             {
                 "announcement": key["announcement"],
                 "admission": one.admission,
-                "status": "active" if one is seat else "verify-only",
+                "status": "active",
                 "ledger_index": key["ledger_index"],
             }
             for one in self.seats
