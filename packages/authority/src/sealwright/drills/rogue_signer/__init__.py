@@ -12,6 +12,7 @@ from sealwright.drills.rogue_signer import (
     simulated_as_hardware,
     swapped_key,
     unadmitted_process,
+    unadmitted_tokens,
 )
 from sealwright.drills.rogue_signer.gate import Control, Gate
 
@@ -27,6 +28,7 @@ DRILL = Drill(
         replayed_evidence.run,
         swapped_key.run,
         simulated_as_hardware.run,
+        unadmitted_tokens.run,
     ),
     controls=tuple(Control),
     titles={
@@ -38,7 +40,8 @@ DRILL = Drill(
         "6": "evidence from yesterday",
         "7": "a key swapped after attestation",
         "8": "simulated, posing as hardware",
+        "9": "what relying parties believe",
     },
-    scene="making a chip maker of our own, whose root only this drill trusts; one real signer process",
+    scene="making a chip maker of our own, whose root only this drill trusts; real signer processes",
     place=Gate,
 )

@@ -60,6 +60,8 @@ class Control(StrEnum):
     FRESH_NONCE = "fresh-nonce"
     KEY_BINDING = "key-binding"
     SIMULATED_REFUSED = "simulated-refused"
+    ADMITTED_ONLY = "admitted-only"
+    EVIDENCE_DEMANDED = "evidence-demanded"
 
 
 class _Unbound:
@@ -98,6 +100,7 @@ class Gate:
         self.chip = self.world.amd["Genoa"]
         config = msgspec.structs.replace(CONFIG, state=StateConfig(directory=str(directory)))
         self.store = Stores.open(config, self.clock).admissions
+        self.key = read_signer(ADMISSION_TYPE, new_private_key(), "the drill's key")
         self._admitter = self._make()
         self._nonces = 0
 
@@ -147,8 +150,7 @@ class Gate:
         asked = AdmissionPolicy(level, 3_600, appraisal=policy.hash())
         real = AttestedAppraiser(policy, self.world.appraise)
         appraiser = _Unbound(real) if Control.KEY_BINDING in self.flaws else real
-        key = read_signer(ADMISSION_TYPE, new_private_key(), "the drill's key")
-        return Admitter(key, asked, appraiser, self.store, self.clock, PREFIX)
+        return Admitter(self.key, asked, appraiser, self.store, self.clock, PREFIX)
 
     def nonce(self) -> bytes:
         """A nonce that was never given out; always the same where that control is off."""
@@ -171,10 +173,14 @@ class Gate:
         bundle = (chip or self.chip).evidence(replace(guest, report_data=bound), key)
         return Evidence("sev-snp", attest.serialize_bundle(bundle).decode(), bound.hex(), nonce.hex())
 
+    def admit(self, who: Candidate, evidence: Evidence, policy_digest: str) -> Admission:
+        """Admit a signer. Raises Refused."""
+        return self._admitter.admit(who, evidence, policy_digest)
+
     def ask(self, who: Candidate, evidence: Evidence, policy_digest: str = POLICY_DIGEST) -> str:
         """`admitted as` its level, or why not."""
         try:
-            admission: Admission = self._admitter.admit(who, evidence, policy_digest)
+            admission = self.admit(who, evidence, policy_digest)
         except Refused as refusal:
             return f"refused: {refusal.code}, {reason_of(refusal.public)}"
         return f"{ADMITTED}{admission.level}"
