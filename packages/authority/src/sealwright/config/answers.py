@@ -28,9 +28,25 @@ def answer_problems(config: Config) -> Iterator[Problem]:
     detection = config.detection
     yield from between("detection.every", detection.every, EVERY_FLOOR, EVERY_CEILING, "detection_every")
     yield from between("detection.hot", detection.hot, HOT_FLOOR, HOT_CEILING, "detection_hot")
+    if detection.nats:
+        yield from _nats(detection.nats)
     yield from _alarms(config)
     yield from _response(config)
     yield from _signals(config)
+
+
+def _nats(url: str) -> Iterator[Problem]:
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        parts, host = urlsplit(""), ""
+    if parts.scheme not in {"nats", "tls"} or not host or parts.username is not None:
+        yield Problem(
+            "nats", "detection.nats", f'"{url}" is no NATS URL without a user', 'write "tls://host:4222"'
+        )
+    elif parts.scheme == "nats" and host not in LOOPBACK:
+        yield Problem("nats", "detection.nats", "plain nats shows every report to the network", "use tls")
 
 
 def _alarms(config: Config) -> Iterator[Problem]:

@@ -162,11 +162,15 @@ class DetectionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     What is new goes to the lake every `every` seconds and is searched; observations stay in the database for
     `hot` seconds beside that. `lake` is the folder of the lake; `lake` in the state directory unless set.
+    `nats` is the URL of a NATS server with JetStream that carries reports to whichever authority takes them
+    out (extra `nats`), `nats_credentials` the file with this authority's credentials there.
     """
 
     lake: str = ""
     every: Seconds = 300
     hot: Seconds = 7 * 86_400
+    nats: str = ""
+    nats_credentials: str = ""
 
 
 class AlarmsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -17,8 +17,7 @@ from starlette.routing import Route
 
 from sealwright.detection.feed import PAGE_MAX, AlarmFeed
 from sealwright.detection.model import MAX_OBSERVATIONS, MAX_REPORT_BYTES, Report, StoredAlarm
-from sealwright.detection.ports import ReporterAuth
-from sealwright.detection.service import Detector
+from sealwright.detection.ports import Intake, ReporterAuth
 from sealwright.errors import Refused, Unavailable
 
 RETRY_AFTER_SECONDS = 1
@@ -36,7 +35,7 @@ _STATUS = {"reporter_too_fast": 429, "body_too_large": 413, "too_many_observatio
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def routes(detector: Detector, reporter_auth: ReporterAuth) -> list[Route]:
+def routes(intake: Intake, reporter_auth: ReporterAuth) -> list[Route]:
     """The public side: `POST /observations`."""
 
     async def observations(request: Request) -> Response:
@@ -45,7 +44,7 @@ def routes(detector: Detector, reporter_auth: ReporterAuth) -> list[Route]:
         except Refused as error:
             return _problem(error, 401, {"WWW-Authenticate": 'Basic realm="observations"'})
         report = _parsed(await _body(request))
-        receipt = await detector.observe(reporter, report)
+        receipt = await intake.observe(reporter, report)
         return _json(receipt, 202)
 
     return [Route("/observations", _told(observations), methods=["POST"])]

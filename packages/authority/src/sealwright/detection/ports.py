@@ -15,6 +15,7 @@ from sealwright.detection.model import (
     KeyFacts,
     LedgerSight,
     Place,
+    Receipt,
     Report,
     Seen,
     StoredAlarm,
@@ -128,6 +129,18 @@ class AlarmSink(Protocol):
 
         Raises:
             Unavailable: it could not be passed on; the alarm itself is safe in the store.
+        """
+        ...
+
+
+class Intake(Protocol):
+    """Takes reports in: the detector itself, or a transport to wherever one is."""
+
+    async def observe(self, reporter: str, report: Report) -> Receipt:
+        """Keep a report. Returns once it is durable.
+
+        Raises:
+            Unavailable: it was not kept, or nobody can say; the same report may be sent again.
         """
         ...
 

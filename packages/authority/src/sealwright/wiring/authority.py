@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from prometheus_client import CollectorRegistry
@@ -52,7 +52,11 @@ from sealwright.wiring.response import Answers, Given
 from sealwright.wiring.selfcheck import SelfCheck
 from sealwright.wiring.signers import SignerManager
 from sealwright.wiring.stores import Stores
+from sealwright.wiring.transport import transport
 from sealwright.wiring.witnessing import Witnessing
+
+if TYPE_CHECKING:
+    from sealwright.detection.jetstream import JetStreamTransport
 
 App = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
 
@@ -89,6 +93,7 @@ class Authority:
     issuer: Issuer
     signers: SignerManager
     detector: Detector
+    transport: JetStreamTransport | None
     alarms: AlarmFeed
     manifests: ManifestFeed
     clients: CachedClients
@@ -158,6 +163,7 @@ class Authority:
             issuer=issuer,
             signers=signers,
             detector=detector,
+            transport=transport(config, detector, metrics),
             alarms=alarms,
             manifests=manifests,
             clients=clients,
@@ -192,7 +198,7 @@ class Authority:
                 *discovery_http.admission_routes(self._admission),
                 *discovery_http.check_routes(self.ledger, self._revoked),
                 *ledger_http.routes(self.receipts, self.files, self._announced),
-                *detection_http.routes(self.detector, ReporterCredentials(self.clients)),
+                *detection_http.routes(self.transport or self.detector, ReporterCredentials(self.clients)),
                 *self._introspection(clock),
                 *self.answers.public_routes(),
                 *discovery_http.realm_routes(

@@ -90,6 +90,7 @@ def _background(
             "log list": _tick(authority.lists.keep, "log list not up to date", stopping, tick),
         }
         | authority.answers.background()
+        | ({"transport": authority.transport.run()} if authority.transport is not None else {})
         | ({"start check": _check(authority, config, stopping)} if check else {})
     )
 
