@@ -16,6 +16,7 @@ from sealwright.cli.fsck import fsck
 from sealwright.cli.options import AsJson, ConfigFile, StateDirectory, configured
 from sealwright.cli.output import console, moment, table, write_json
 from sealwright.cli.receipts import prove, verify
+from sealwright.cli.retention import archive, erase, purge, retention
 from sealwright.cli.tokens import claimed_place
 from sealwright.errors import Refused
 from sealwright.ledger.fingerprints import fingerprint_files
@@ -26,6 +27,8 @@ app = typer.Typer(no_args_is_help=True)
 app.command()(fsck)
 app.command()(prove)
 app.command()(verify)
+for command in (retention, archive, purge, erase):
+    app.command()(command)
 app.command("witnesses")(ledger_witnesses.command)
 
 

@@ -127,6 +127,20 @@ class WitnessConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timeout: Seconds = 2
 
 
+class RetentionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """For how long leaves and private records are kept (docs/ledger.md).
+
+    `profile` is `default`, `m-21-31` or `ten-years`. `hot` and `keep` are seconds and can only be longer than
+    the profile's; 0 is the profile's own. `cold` is the directory that old segments move to; `cold` in the
+    state directory unless set.
+    """
+
+    profile: str = "default"
+    hot: Seconds = 0
+    keep: Seconds = 0
+    cold: str = ""
+
+
 class LogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How much is written to `log/`: `debug`, `info`, `warning` or `error`."""
 
@@ -235,6 +249,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     admission: AdmissionConfig = AdmissionConfig()
     log: LogConfig = LogConfig()
     witness: WitnessConfig = WitnessConfig()
+    retention: RetentionConfig = RetentionConfig()
     realms: dict[str, RealmConfig] = msgspec.field(default_factory=_default_realms)
     demo: DemoConfig = DemoConfig()
     detection: DetectionConfig = DetectionConfig()
@@ -247,6 +262,12 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The folder of the detection lake, absolute."""
         named = self.detection.lake
         return Path(named).expanduser().resolve() if named else self.state.path / "lake"
+
+    @property
+    def cold(self) -> Path:
+        """The directory of cold storage, absolute."""
+        named = self.retention.cold
+        return Path(named).expanduser().resolve() if named else self.state.path / "cold"
 
     def issuer(self, realm: str) -> str:
         """Issuer identifier (`iss`) of a realm."""

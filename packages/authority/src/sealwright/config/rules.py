@@ -23,6 +23,7 @@ from sealwright.config.model import (
 )
 from sealwright.config.problem import Problem, between
 from sealwright.config.profiles import admission_ceiling, profile_problems
+from sealwright.config.retention import retention_problems
 from sealwright.errors import Misconfigured
 
 ALGORITHMS = ("ES256", "EdDSA", "RS256", "PS256")
@@ -79,6 +80,7 @@ def problems(config: Config) -> Iterator[Problem]:
     yield from _signers(config)
     yield from between("witness.timeout", config.witness.timeout, 1, WITNESS_WAIT_CEILING, "witness_timeout")
     yield from _custody(config)
+    yield from retention_problems(config.retention)
     if not config.realms:
         yield Problem("no_realm", "realms", "there is none", "name one, for example [realms.enterprise]")
     for name, realm in config.realms.items():

@@ -99,6 +99,28 @@ class Admitted:
 
 
 @dataclass(frozen=True, slots=True)
+class ColdSegment:
+    """Leaves `first` to `end` of a log, in the file `file` of cold storage with this SHA-256 (hex)."""
+
+    log_id: str
+    first: int
+    end: int
+    file: str
+    digest: str
+    moved_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """A private record that was erased on purpose: its leaf stays. `at` in seconds since 1970."""
+
+    log_id: str
+    index: int
+    at: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class StoredList:
     """A log list that was served. `content` is the digest of what makes a new one necessary."""
 

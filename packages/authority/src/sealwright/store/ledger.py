@@ -7,6 +7,8 @@ transaction: there is no moment at which a leaf is stored and not covered by a s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
+from operator import attrgetter
 
 from sqlalchemy import (
     Column,
@@ -19,6 +21,7 @@ from sqlalchemy import (
     Text,
     bindparam,
     cast,
+    delete,
     func,
     insert,
     select,
@@ -28,8 +31,19 @@ from sqlalchemy.engine import RowMapping
 
 from sealwright.errors import Refused
 from sealwright.ledger.merkle import HASH_BYTES
-from sealwright.ledger.model import KIND_TOKEN, LEAF_VERSION, Entry, Log, Place, TokenLeaf, parse_leaf
+from sealwright.ledger.model import (
+    KIND_TOKEN,
+    LEAF_VERSION,
+    ColdSegment,
+    Entry,
+    Log,
+    Place,
+    TokenLeaf,
+    Tombstone,
+    parse_leaf,
+)
 from sealwright.store.append import Head, SqliteAppender, is_sqlite_file
+from sealwright.store.cold import ColdLeaves, cold_segments
 from sealwright.store.db import metadata, reader
 
 logs = Table(
@@ -55,6 +69,14 @@ leaves = Table(
     sqlite_with_rowid=False,
 )
 
+tombstones = Table(
+    "record_tombstones",
+    metadata,
+    Column("log_id", String(16), primary_key=True),
+    Column("index", Integer, primary_key=True, autoincrement=False),
+    Column("at", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+)
 KIND_OF_TOKEN = bytes((LEAF_VERSION, KIND_TOKEN))
 # Whatever somebody wrote into the column by hand is read as the bytes it is, so that `fsck` can name it.
 _LEAF_BYTES = cast(leaves.c.leaf, LargeBinary)
@@ -99,9 +121,10 @@ def _log(row: RowMapping) -> Log:
 class SqlLedgerStore:
     """The ledger's rows."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, cold: ColdLeaves | None = None) -> None:
         self._engine = engine
         self._reader = reader(engine)
+        self._cold = cold
         self._appender = SqliteAppender(engine) if is_sqlite_file(engine) else None
 
     def add_log(self, log: Log, at: int) -> None:
@@ -208,6 +231,8 @@ class SqlLedgerStore:
         """One leaf."""
         with self._reader.connect() as connection:
             leaf: bytes | None = connection.execute(_LEAF, {"log_id": log_id, "idx": index}).scalar()
+        if leaf is None and self._cold is not None:
+            leaf = next((entry.leaf for entry in self._cold.entries(log_id, index, index + 1)), None)
         return leaf
 
     def find(self, digest: bytes) -> list[Place]:
@@ -220,7 +245,12 @@ class SqlLedgerStore:
     def leaves(self, log_id: str, start: int, end: int) -> Sequence[bytes]:
         """Leaves with `start <= index < end`, in order."""
         with self._reader.connect() as connection:
-            return connection.execute(_LEAVES, {"log_id": log_id, "start": start, "end": end}).scalars().all()
+            found = (
+                connection.execute(_LEAVES, {"log_id": log_id, "start": start, "end": end}).scalars().all()
+            )
+        if len(found) < end - start and self._cold is not None:
+            return [entry.leaf for entry in self.entries(log_id, start, end)]
+        return found
 
     def entries(self, log_id: str, start: int, end: int) -> list[Entry]:
         """Entries with `start <= index < end`, in order."""
@@ -231,4 +261,43 @@ class SqlLedgerStore:
             .order_by(leaves.c.idx)
         )
         with self._reader.connect() as connection:
-            return [Entry(*row) for row in connection.execute(query)]
+            found = [Entry(*row) for row in connection.execute(query)]
+        if len(found) < end - start and self._cold is not None:
+            found = sorted([*found, *self._cold.entries(log_id, start, end)], key=attrgetter("index"))
+        return found
+
+    def move_out(self, segment: ColdSegment) -> None:
+        """Name the file that holds a segment, and take its rows out, in one transaction."""
+        with self._engine.begin() as connection:
+            row = self._row(connection, segment.log_id)
+            number = row["id"] if row else 0
+            connection.execute(insert(cold_segments).values(**asdict(segment)))
+            inside = (leaves.c.idx >= segment.first) & (leaves.c.idx < segment.end)
+            gone = connection.execute(delete(leaves).where((leaves.c.log == number) & inside)).rowcount
+            if gone != segment.end - segment.first:
+                connection.rollback()
+                raise Refused("leaf_missing", "the rows of the segment are not all there", segment.file)
+
+    def erase_record(self, tombstone: Tombstone) -> None:
+        """Remove a private record that is in the database, and leave a tombstone; the leaf stays."""
+        with self._engine.begin() as connection:
+            row = self._row(connection, tombstone.log_id)
+            place = (leaves.c.log == (row["id"] if row else 0)) & (leaves.c.idx == tombstone.index)
+            connection.execute(update(leaves).where(place).values(record=None))
+            connection.execute(insert(tombstones).values(**asdict(tombstone)))
+
+    def purge_records(self, kid: bytes) -> int:
+        """Remove the private records of a key (raw key id) that are in the database; how many."""
+        of_key = (func.substr(leaves.c.leaf, 1, 2) == KIND_OF_TOKEN) & (
+            func.substr(leaves.c.leaf, 35, 32) == kid
+        )
+        change = update(leaves).where(of_key & leaves.c.record.is_not(None)).values(record=None)
+        with self._engine.begin() as connection:
+            return connection.execute(change).rowcount
+
+    def erased(self, log_id: str, index: int) -> Tombstone | None:
+        """The tombstone of an erased record."""
+        place = (tombstones.c.log_id == log_id) & (tombstones.c.index == index)
+        with self._reader.connect() as connection:
+            row = connection.execute(select(tombstones).where(place)).mappings().first()
+        return Tombstone(**row) if row else None

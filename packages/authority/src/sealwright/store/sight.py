@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -27,7 +27,11 @@ PLACES_AT_ONCE = 5_000
 class SqlLedgerView:
     """The ledger as it is committed."""
 
-    def __init__(self, engine: Engine, clock: Clock) -> None:
+    def __init__(
+        self, engine: Engine, clock: Clock, cold: Callable[[str, int], bytes | None] = lambda _log, _at: None
+    ) -> None:
+        """`cold` reads a leaf that is in cold storage."""
+        self._cold = cold
         self._reader = reader(engine)
         self._clock = clock
 
@@ -42,9 +46,17 @@ class SqlLedgerView:
             with self._reader.begin() as connection:
                 for log_id, wanted in indices.items():
                     _look_into(connection, log_id, sorted(wanted), sight)
+                    self._look_into_cold(log_id, wanted, sight)
         except SQLAlchemyError as error:
             raise Unavailable("ledger_unavailable", "The ledger does not answer.", str(error)) from error
         return sight
+
+    def _look_into_cold(self, log_id: str, wanted: list[int], sight: LedgerSight) -> None:
+        for index in wanted:
+            if index < sight.sizes.get(log_id, 0) and Place(log_id, index) not in sight.leaves:
+                leaf = self._cold(log_id, index)
+                if leaf is not None:
+                    sight.leaves[Place(log_id, index)] = _facts(leaf)
 
 
 def _look_into(connection: Connection, log_id: str, wanted: list[int], sight: LedgerSight) -> None:

@@ -17,6 +17,7 @@ from sealwright.ledger.model import Place
 from sealwright.ledger.receipts import Receipts
 from sealwright.ledger.repair import Step, plan_repair
 from sealwright.ledger.service import Ledger
+from sealwright.store.cold import ColdLeaves
 from sealwright.store.db import open_engine, require_readable
 from sealwright.store.keys import SqlKeyStore
 from sealwright.store.ledger import SqlLedgerStore
@@ -74,9 +75,9 @@ def inspect(config: Config) -> Inspection:
         raise Misconfigured("no_state", text)
     engine = open_engine(f"sqlite:///{database}")
     require_readable(engine)
-    store = SqlLedgerStore(engine)
+    store = SqlLedgerStore(engine, ColdLeaves(engine, config.cold))
     ledger = Ledger(store, SystemClock(), lambda _log_id: None)
-    files = LedgerFiles(config.state.path / "ledger")
+    files = LedgerFiles(config.state.path / "ledger", config.cold)
     receipts = Receipts(store, files, store)
     lists, trust = SqlLogListStore(engine), config.state.path / "trust"
     return Inspection(store, ledger, receipts, SqlKeyStore(engine), lists, files, trust)

@@ -50,7 +50,9 @@ async def run(config: Config, clock: Clock, tick: float = TICK) -> None:
     admin_socket = bind_unix(state / "run" / "admin.sock")
     authority = Authority.build(config, clock)
     newest = authority.stores.keys.latest_manifest()
-    small = startcheck.before_serving(authority.stores.ledger, newest, state / "ledger", clock.now())
+    small = startcheck.before_serving(
+        authority.stores.ledger, newest, state / "ledger", clock.now(), config.cold
+    )
     public = HttpServer(authority.public_app(config, clock), public_socket, authority.token_endpoint())
     admin = HttpServer(admin_app(authority, config, clock), admin_socket)
     loop = asyncio.get_running_loop()
@@ -97,7 +99,7 @@ def _background(
 
 async def _check(authority: Authority, config: Config, stopping: asyncio.Event) -> None:
     ledger = config.state.path / "ledger"
-    await asyncio.to_thread(startcheck.require_sound, authority.stores.ledger, ledger)
+    await asyncio.to_thread(startcheck.require_sound, authority.stores.ledger, ledger, config.cold)
     await stopping.wait()
 
 

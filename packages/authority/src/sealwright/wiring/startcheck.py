@@ -50,7 +50,9 @@ def require_plausible_clock(now: float, newest: float) -> None:
         )
 
 
-def before_serving(store: LedgerStore, newest: Manifest | None, directory: Path, now: float) -> bool:
+def before_serving(
+    store: LedgerStore, newest: Manifest | None, directory: Path, now: float, cold: Path | None = None
+) -> bool:
     """Check what must hold before anything is served; whether the ledger was checked whole.
 
     Args:
@@ -58,6 +60,7 @@ def before_serving(store: LedgerStore, newest: Manifest | None, directory: Path,
         newest: the newest manifest of the state.
         directory: the ledger's files.
         now: seconds since 1970.
+        cold: cold storage.
 
     Raises:
         Misconfigured: the clock or the state cannot be right.
@@ -66,7 +69,7 @@ def before_serving(store: LedgerStore, newest: Manifest | None, directory: Path,
     require_not_restored(store, newest, directory)
     if not is_small(store):
         return False
-    require_sound(store, directory)
+    require_sound(store, directory, cold)
     return True
 
 
@@ -75,13 +78,13 @@ def is_small(store: LedgerStore) -> bool:
     return sum(stored.size for stored in store.logs()) <= AT_ONCE
 
 
-def require_sound(store: LedgerStore, directory: Path) -> Report:
-    """Check everything.
+def require_sound(store: LedgerStore, directory: Path, cold: Path | None = None) -> Report:
+    """Check everything, what is in cold storage as well.
 
     Raises:
         Misconfigured: `ledger_damaged`, naming the first wrong leaf.
     """
-    report = check_ledger(store, directory)
+    report = check_ledger(store, directory, cold=cold)
     for damage in report.damages:
         facts = {
             "log_id": damage.log_id,

@@ -9,6 +9,7 @@ from sealwright.config import Config
 from sealwright.store.admin import SqlApprovalStore, SqlAuditStore
 from sealwright.store.admission import SqlAdmissionStore
 from sealwright.store.clients import SqlClientStore, SqlReplayStore
+from sealwright.store.cold import ColdLeaves
 from sealwright.store.db import open_state
 from sealwright.store.detection import SqlAlarmStore, SqlCursorStore, SqlObservationStore, open_detection
 from sealwright.store.digests import SqliteDigestIndex
@@ -51,8 +52,9 @@ class Stores:
         engine = open_state(config.state.path)
         detection = open_detection(config.state.path)
         outbox = Outbox(config, clock)
+        ledger = SqlLedgerStore(engine, ColdLeaves(engine, config.cold))
         return cls(
-            ledger=SqlLedgerStore(engine),
+            ledger=ledger,
             digests=SqliteDigestIndex(config.state.path),
             lists=SqlLogListStore(engine),
             keys=SqlKeyStore(engine, outbox.key_revoked),
@@ -63,7 +65,7 @@ class Stores:
             alarms=SqlAlarmStore(detection),
             cursors=SqlCursorStore(detection),
             responses=SqlResponseStore(detection),
-            sight=SqlLedgerView(engine, clock),
+            sight=SqlLedgerView(engine, clock, ledger.leaf),
             audit=SqlAuditStore(engine),
             approvals=SqlApprovalStore(engine),
             notices=SqlNoticeStore(engine),

@@ -53,7 +53,7 @@ def _break(flaws: list[str]) -> None:
         _never_replace()
     if "start-check" in flaws:
         vars(startcheck)["is_small"] = lambda _store: False
-        vars(startcheck)["require_sound"] = lambda _store, _directory: None
+        vars(startcheck)["require_sound"] = lambda _store, _directory, _cold: None
         vars(startcheck)["require_not_restored"] = lambda _store, _newest, _directory: None
 
 

@@ -1,0 +1,261 @@
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import resource
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from authority_support.logs import Scribe
+from sealwright.config import Config, RetentionConfig, StateConfig
+from sealwright.config.retention import DAY, PROFILES, retention_of, retention_problems
+from sealwright.errors import Refused, Unavailable
+from sealwright.keys.model import Key, KeyState
+from sealwright.ledger.files import LedgerFiles
+from sealwright.ledger.fsck import check_ledger
+from sealwright.ledger.model import Place
+from sealwright.ledger.publisher import Publisher
+from sealwright.ledger.receipts import Receipts
+from sealwright.ledger.retention import KeyTrust, kept_until, require_purgeable
+from sealwright.ledger.service import Ledger
+from sealwright.store.db import open_engine, open_state
+from sealwright.store.keys import SqlKeyStore
+from sealwright.store.ledger import SqlLedgerStore
+from sealwright.wiring.retention import Keeper, open_keeper
+
+START = 1_700_000_000
+KID = hashlib.sha256(b"key").digest()
+LEAVES = 600
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.time = float(START)
+
+    def now(self) -> float:
+        return self.time
+
+
+def leaf(number: int, record: bytes) -> bytes:
+    times = struct.pack(">QQ", START + number, START + number + 600)
+    digest, private = hashlib.sha256(b"%d" % number).digest(), hashlib.sha256(record).digest()
+    return b"\x01\x01" + digest + KID + times + private
+
+
+class Site:
+    """A closed, published log of one key with 600 tokens, each with a private record."""
+
+    def __init__(self, directory: Path) -> None:
+        self.clock, self.directory, self.scribe = Clock(), directory, Scribe()
+        self.config = msgspec.structs.replace(Config(), state=StateConfig(str(directory)))
+        engine = open_state(directory)
+        self.store = SqlLedgerStore(engine)
+        self.files = LedgerFiles(directory / "ledger", self.config.cold)
+        kid = base64.urlsafe_b64encode(KID).rstrip(b"=").decode()
+        until = START + 7_200
+        key = Key(kid, "mail", "ES256", self.scribe.log_id, "", 0, {}, START, START + 3_600, until,
+                  KeyState.RETIRED, until)  # fmt: skip
+        SqlKeyStore(engine).add(key)
+        asyncio.run(self._fill())
+        self.keeper: Keeper = open_keeper(self.config, self.clock)
+
+    async def _fill(self) -> None:
+        ledger = Ledger(self.store, self.clock, lambda _log_id: None)
+        records = [b"salt" * 4 + b'{"n":%d}' % number for number in range(LEAVES)]
+        writer = ledger.open_log(self.scribe.log_id, self.scribe.origin, self.scribe.vkey, 0)
+        await writer.commit(self.scribe.batch([leaf(n, r) for n, r in enumerate(records)]), [*records])
+        ledger.close_log(self.scribe.log_id)
+        Publisher(self.store, self.files.hot).publish(self.scribe.log_id)
+
+    def place(self, index: int) -> Place:
+        return Place(self.scribe.log_id, index)
+
+    def archive(self) -> None:
+        self.clock.time = START + 200 * DAY
+        for due in self.keeper.due():
+            self.keeper.move(due)
+
+    def sound(self) -> bool:
+        report = check_ledger(self.keeper.store, self.files.hot, cold=self.files.cold)
+        assert report.leaves == LEAVES
+        return report.sound
+
+    def records(self) -> int:
+        entries = self.keeper.store.entries(self.scribe.log_id, 0, LEAVES)
+        return sum(entry.record is not None for entry in entries)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+KEY = KeyTrust("kid", "log", START)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_no_profile_keeps_less_than_two_years_beyond_trust(profile: str) -> None:
+    retention = retention_of(RetentionConfig(profile))
+    assert kept_until(KEY, retention) >= START + 730 * DAY
+    with pytest.raises(Refused, match="retained"):
+        require_purgeable(KEY, retention, kept_until(KEY, retention) - 1)
+    require_purgeable(KEY, retention, kept_until(KEY, retention))
+
+
+def test_m_21_31_keeps_twelve_months_hot_and_thirty_in_all() -> None:
+    retention = retention_of(RetentionConfig("m-21-31"))
+    assert retention.hot >= 365 * DAY
+    assert retention.keep >= (365 + 547) * DAY
+
+
+def test_a_key_that_was_revoked_late_is_kept_from_then() -> None:
+    assert KeyTrust("kid", "log", START, START + 99).trusted_until == START + 99
+
+
+@pytest.mark.parametrize(
+    ("asked", "rule"),
+    [
+        (RetentionConfig(hot=DAY), "retention_too_short"),
+        (RetentionConfig(keep=729 * DAY), "retention_too_short"),
+        (RetentionConfig("m-21-31", keep=730 * DAY), "retention_too_short"),
+        (RetentionConfig("none"), "retention_profile"),
+    ],
+)
+def test_a_configuration_can_only_raise_the_times(asked: RetentionConfig, rule: str) -> None:
+    assert [problem.rule for problem in retention_problems(asked)] == [rule]
+    assert not list(retention_problems(RetentionConfig(hot=400 * DAY, keep=800 * DAY)))
+
+
+def test_nothing_moves_before_the_hot_time_is_over(site: Site) -> None:
+    site.clock.time = START + 182 * DAY
+    assert site.keeper.due() == []
+    site.clock.time = START + 184 * DAY
+    assert [(due.first, due.end) for due in site.keeper.due()] == [(0, LEAVES)]
+
+
+def test_what_has_moved_stays_provable_and_sound(site: Site) -> None:
+    receipts = Receipts(site.keeper.store, site.files, site.keeper.digests)
+    indices = (0, 255, 256, 599)
+    before = [receipts.at(site.place(index)) for index in indices]
+    site.archive()
+    assert site.store.entries(site.scribe.log_id, 0, LEAVES) == [], "the rows have left the database"
+    assert not (site.files.hot / site.scribe.log_id / "tile/entries/000").exists()
+    again = Receipts(site.keeper.store, site.files, site.keeper.digests)
+    assert [again.at(site.place(index)) for index in indices] == before
+    assert again.of_digest(hashlib.sha256(b"42").hexdigest()) == again.at(site.place(42))
+    assert site.sound()
+    assert site.records() == LEAVES
+    assert site.keeper.due() == []
+    publisher = Publisher(site.keeper.store, site.files.hot)
+    publisher.publish(site.scribe.log_id)
+    assert site.sound()
+
+
+def test_a_cold_file_that_was_changed_is_refused_and_named(site: Site) -> None:
+    site.archive()
+    [segment] = site.keeper.cold.segments(site.scribe.log_id)
+    file = site.config.cold / segment.file
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    fresh = open_keeper(site.config, site.clock)
+    with pytest.raises(Unavailable, match="cold_storage"):
+        fresh.store.entries(site.scribe.log_id, 0, 1)
+
+
+def test_a_changed_cold_bundle_is_named_by_fsck(site: Site) -> None:
+    site.archive()
+    bundle = site.config.cold / site.scribe.log_id / "tile/entries/001"
+    data = bytearray(bundle.read_bytes())
+    data[20] ^= 1
+    bundle.write_bytes(data)
+    report = check_ledger(site.keeper.store, site.files.hot, cold=site.files.cold)
+    assert [(damage.code, damage.index) for damage in report.damages] == [("bundle_differs", 256)]
+
+
+@pytest.mark.parametrize("cold", [False, True])
+def test_an_erased_record_leaves_leaf_proof_and_tombstone(site: Site, cold: bool) -> None:
+    if cold:
+        site.archive()
+    site.keeper.erase(site.place(300), "request of the person")
+    assert site.records() == LEAVES - 1
+    assert site.sound()
+    tombstone = site.store.erased(site.scribe.log_id, 300)
+    assert tombstone is not None
+    assert tombstone.reason == "request of the person"
+    assert Receipts(site.keeper.store, site.files, site.keeper.digests).at(site.place(300))
+    with pytest.raises(Refused, match="no_record"):
+        site.keeper.erase(site.place(300), "again")
+    entries = asyncio.run(site.keeper.auditor.page(0, 10))
+    assert entries[-1].action == "erase_record"
+
+
+@pytest.mark.parametrize("cold", [False, True])
+def test_records_go_when_their_time_is_over_and_no_earlier(site: Site, cold: bool) -> None:
+    if cold:
+        site.archive()
+    [key] = site.keeper.trusts()
+    site.clock.time = START + 7_200 + 729 * DAY
+    with pytest.raises(Refused, match="retained"):
+        site.keeper.purge(key)
+    assert site.records() == LEAVES
+    site.clock.time += DAY
+    assert site.keeper.purge(key) == LEAVES
+    assert site.records() == 0
+    assert site.sound()
+
+
+FULL = """
+import asyncio, resource, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from authority_support.logs import Scribe, tokens
+from sealwright.ledger.service import Ledger
+from sealwright.store.db import open_state
+from sealwright.store.ledger import SqlLedgerStore
+from sqlalchemy.exc import SQLAlchemyError
+import sqlite3
+
+class Clock:
+    def now(self): return 1.8e9
+
+async def main():
+    store, scribe = SqlLedgerStore(open_state(Path(sys.argv[1]))), Scribe()
+    writer = Ledger(store, Clock(), lambda _: None).open_log(scribe.log_id, scribe.origin, scribe.vkey, 0)
+    await writer.commit(scribe.batch(tokens(100)[0]))
+    largest = max(file.stat().st_size for file in Path(sys.argv[1]).iterdir())
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, resource.RLIM_INFINITY))
+    released = 100
+    try:
+        for start in range(100, 100_000, 100):
+            await writer.commit(scribe.batch(tokens(100, start)[0]))
+            released = start + 100
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        print(released, type(error).__name__)
+        try:
+            await writer.commit(scribe.batch(tokens(1, released + 100)[0]))
+        except (SQLAlchemyError, sqlite3.Error):
+            print("still refused")
+
+asyncio.run(main())
+"""
+
+
+def test_a_full_disk_stops_issuing_and_not_logging(tmp_path: Path) -> None:
+    """Nothing is answered for a batch that could not be written, and what was answered is there."""
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[1] == resource.RLIM_INFINITY
+    support = Path(__file__).parents[1] / "support"
+    ran = subprocess.run(
+        [sys.executable, "-c", FULL, str(tmp_path), str(support)],
+        capture_output=True, text=True, check=True, timeout=300,
+    )  # fmt: skip
+    released, *_ = ran.stdout.split()
+    assert "still refused" in ran.stdout
+    store = SqlLedgerStore(open_engine(f"sqlite:///{tmp_path / 'sealwright.db'}"))
+    [log] = store.logs()
+    assert log.size == int(released)
+    assert check_ledger(store, tmp_path / "ledger").sound
