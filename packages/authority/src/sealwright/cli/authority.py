@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
+
+import typer
 
 from sealwright.cli.options import Effective, Parent
 from sealwright.config import load_effective
@@ -10,11 +13,15 @@ from sealwright.logs import write_json_logs
 from sealwright.supervisor.parent import end_with_parent
 
 
-def command(effective: Effective, parent: Parent) -> None:
+def command(
+    effective: Effective,
+    parent: Parent,
+    listen_fd: Annotated[int | None, typer.Option("--listen-fd", help="A socket that listens.")] = None,
+) -> None:
     """Run the authority until SIGTERM. Started by `sealwright up`, which admits its signers."""
     end_with_parent(parent)
     config = load_effective(effective)
     write_json_logs("authority", config.log.level, sys.stderr)
     from sealwright.wiring import serve
 
-    serve(config)
+    serve(config, listen_fd)

@@ -31,6 +31,7 @@ class Entry:
 
 COMMANDS = {
     "up": Entry("up", "Start signers, authority and demo, and keep them running."),
+    "restart": Entry("restart", "Replace signers and authority one by one; no request fails."),
     "doctor": Entry("doctor", "Show how well this host can isolate a signer."),
     "config": Entry("config", "Check and show the configuration.", group=True),
     "clients": Entry("clients", "List, add and disable clients.", group=True),

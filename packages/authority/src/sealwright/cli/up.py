@@ -72,19 +72,26 @@ def command(
     """
     settled = configured(config, state, demo__enabled=False if no_demo else None, log__level=log_level)
     stop = threading.Event()
-    asked = _follow_signals(stop)
+    asked, rolls = _follow_signals(stop)
     os.umask(0o077)
     to = console()
     to.print(f"[bold]Sealwright[/] starts; state in {settled.state.path}")
     supervise(
-        settled, TerminalReporter(to), stop, lambda prepared: _tell(to, settled, prepared), recheck=asked
+        settled,
+        TerminalReporter(to),
+        stop,
+        lambda prepared: _tell(to, settled, prepared),
+        recheck=asked,
+        rolls=rolls,
     )
     to.print("Everything is stopped.")
 
 
-def _follow_signals(stop: threading.Event) -> Callable[[], int]:
-    """End on the usual signals; how often SIGUSR1 asked every signer to prove itself now."""
-    proofs = 0
+def _follow_signals(stop: threading.Event) -> tuple[Callable[[], int], Callable[[], int]]:
+    """End on the usual signals; how often SIGUSR1 asked every signer to prove itself now, and SIGUSR2 for a
+    rolling restart.
+    """
+    proofs = rolls = 0
 
     def ended(_number: int, _frame: FrameType | None) -> None:
         stop.set()
@@ -93,10 +100,15 @@ def _follow_signals(stop: threading.Event) -> Callable[[], int]:
         nonlocal proofs
         proofs += 1
 
+    def rolled(_number: int, _frame: FrameType | None) -> None:
+        nonlocal rolls
+        rolls += 1
+
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, ended)
     signal.signal(signal.SIGUSR1, asked)
-    return lambda: proofs
+    signal.signal(signal.SIGUSR2, rolled)
+    return lambda: proofs, lambda: rolls
 
 
 def _tell(to: Console, config: Config, prepared: Prepared) -> None:

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable
 
 from sealwright.errors import Refused, Unavailable
+from sealwright.issuer.again import Again, Item
 from sealwright.issuer.model import Signed, SignRequest
 from sealwright.issuer.ports import SigningPort
 
@@ -39,10 +40,12 @@ Validate = Callable[[str, str, str], None]
 class SignQueue:
     """The queue in front of one signer."""
 
-    def __init__(self, signer: SigningPort, validate: Validate) -> None:
+    def __init__(self, signer: SigningPort, validate: Validate, again: Again | None = None) -> None:
+        """`again` takes requests that the signer did not answer because it, or its key, went away."""
         self._signer = signer
+        self._again = again
         self._validate = validate
-        self._waiting: deque[tuple[SignRequest, bytes, asyncio.Future[Signed]]] = deque()
+        self._waiting: deque[Item] = deque()
         self._under_way: set[asyncio.Task[None]] = set()
         self._scheduled = False
         self._signing = False
@@ -56,15 +59,18 @@ class SignQueue:
         Raises:
             Unavailable: `too_busy` when the queue is full.
         """
+        future: asyncio.Future[Signed] = asyncio.get_running_loop().create_future()
+        self.put((request, record, future))
+        return future
+
+    def put(self, item: Item) -> None:
+        """Queue a request whose future there is already. Errors as in `submit`."""
         if len(self._waiting) >= MAX_WAITING:
             raise Unavailable("too_busy", "too many requests are waiting for a signature")
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Signed] = loop.create_future()
-        self._waiting.append((request, record, future))
+        self._waiting.append(item)
         if not self._scheduled:
             self._scheduled = True
-            loop.call_soon(self._pump)
-        return future
+            asyncio.get_running_loop().call_soon(self._pump)
 
     def _pump(self) -> None:
         self._scheduled = False
@@ -99,7 +105,7 @@ class SignQueue:
         self._under_way.discard(task)
         self._pump()
 
-    async def _run(self, batch: list[tuple[SignRequest, bytes, asyncio.Future[Signed]]]) -> None:
+    async def _run(self, batch: list[Item]) -> None:
         answered = 0
 
         def end_turn() -> None:
@@ -114,9 +120,8 @@ class SignQueue:
                 [item[0] for item in batch], [item[1] for item in batch], end_turn
             )
         except (Refused, Unavailable) as error:
-            for _, _, future in batch:
-                if not future.done():
-                    future.set_exception(error)
+            for item in batch:
+                self._fail(item, error)
             return
         finally:
             end_turn()
@@ -124,13 +129,22 @@ class SignQueue:
             self._answered = answered
         everything = len(batch) <= ALWAYS_VALIDATED
         dice = os.urandom(len(batch))
-        for (request, _, future), result, die in zip(batch, results, dice, strict=True):
+        for item, result, die in zip(batch, results, dice, strict=True):
+            request, _, future = item
             if future.done():
                 continue  # the caller went away; the token is in the ledger and never leaves
             try:
                 future.set_result(self._released(request, result, validate=everything or die < ONE_IN_64))
             except (Refused, Unavailable) as error:
-                future.set_exception(error)
+                self._fail(item, error)
+
+    def _fail(self, item: Item, error: Refused | Unavailable) -> None:
+        if item[2].done():
+            return
+        if self._again is not None and self._again.may(error):
+            self._again.hold(item, error)
+        else:
+            item[2].set_exception(error)
 
     def _released(
         self, request: SignRequest, result: tuple[str, int] | dict[str, str], *, validate: bool

@@ -14,7 +14,8 @@ from typing import Any
 import msgspec
 
 from sealwright.clock import Clock
-from sealwright.errors import Refused
+from sealwright.errors import Refused, Unavailable
+from sealwright.issuer.again import Again, Item
 from sealwright.issuer.authentication import require_client
 from sealwright.issuer.authentication.assertion import AssertionContext
 from sealwright.issuer.grants import GRANTS
@@ -56,7 +57,9 @@ class Issuer:
         signing_key: SigningKey,
         validate: Validate,
         clock: Clock,
+        patience: float = 0.0,
     ) -> None:
+        """`patience`: seconds that a request is held while no signer can answer it."""
         self._realms = realms
         self._clients = clients
         self._contexts = {
@@ -66,6 +69,7 @@ class Issuer:
         self._signing_key = signing_key
         self._validate = validate
         self._queues: dict[str, SignQueue] = {}
+        self._again = Again(signing_key, self._put, patience)
 
     def require_realm(self, name: str) -> RealmPolicy:
         """A realm by name.
@@ -103,7 +107,17 @@ class Issuer:
         return self._sign(realm, grant), grant.scope
 
     def _sign(self, realm: RealmPolicy, grant: Grant) -> asyncio.Future[Signed]:
-        signer, kid = self._signing_key(realm.name)
+        try:
+            signer, kid = self._signing_key(realm.name)
+        except Unavailable as error:
+            if not self._again.may(error):
+                raise
+            return self._held(self._typed(realm, grant, ""), error)
+        return self._queue(signer).submit(*self._typed(realm, grant, kid))
+
+    @staticmethod
+    def _typed(realm: RealmPolicy, grant: Grant, kid: str) -> tuple[SignRequest, bytes]:
+        """What the signer is asked, and the private record."""
         record = private_record(grant)
         typed: SignRequest = (
             realm.name,
@@ -117,10 +131,21 @@ class Issuer:
             hashlib.sha256(record).hexdigest(),
             grant.extra,
         )
+        return typed, record
+
+    def _held(self, asked: tuple[SignRequest, bytes], error: Unavailable) -> asyncio.Future[Signed]:
+        future: asyncio.Future[Signed] = asyncio.get_running_loop().create_future()
+        self._again.hold((*asked, future), error)
+        return future
+
+    def _queue(self, signer: SigningPort) -> SignQueue:
         queue = self._queues.get(signer.log_id)
         if queue is None:
-            queue = self._queues[signer.log_id] = SignQueue(signer, self._validate)
-        return queue.submit(typed, record)
+            queue = self._queues[signer.log_id] = SignQueue(signer, self._validate, self._again)
+        return queue
+
+    def _put(self, signer: SigningPort, item: Item) -> None:
+        self._queue(signer).put(item)
 
     def forget_signer(self, log_id: str) -> None:
         """Drop the queue of a signer that is gone. What waits in it fails with `Unavailable`."""

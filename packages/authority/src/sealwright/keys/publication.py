@@ -73,6 +73,10 @@ class Publication:
         self._stones: list[Tombstone] | None = None
         self._listeners: list[Callable[[Manifest], None]] = []
         self.latest = store.latest_manifest()
+        self.listed: frozenset[str] = frozenset()
+        """Ids of the keys in the manifest that everybody was told: no other key may sign."""
+        if self.latest is not None and self.latest.expires_at > clock.now():
+            self.listed = frozenset(key["kid"] for key in document_claims(self.latest.jws)["keys"])
 
     def subscribe(self, listener: Callable[[Manifest], None]) -> None:
         """Call `listener` with the manifest in force, if there is one, and with every later one."""
@@ -129,6 +133,7 @@ class Publication:
         self.latest = manifest
         for listener in self._listeners:
             listener(manifest)
+        self.listed = frozenset(key["kid"] for key in claims["keys"])
 
     async def _signed(self, signer: SignerPort, after: int, fields: Mapping[str, Any]) -> str:
         """A manifest with the next version that the signer takes: it may have signed some that a crash kept

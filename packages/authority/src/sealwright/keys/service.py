@@ -200,6 +200,7 @@ class KeyService:
                 await self._carry_out(action, now)
             self._refresh()
             await self._publication.renew(self._signers, self._keys())
+            self._refresh()
 
     async def _follow(self, policy: KeyPolicy, live: Sequence[str], now: int) -> bool:
         """Carry out what is due for one realm and algorithm; whether a key was staged."""
@@ -255,7 +256,8 @@ class KeyService:
     def _refresh(self) -> None:
         self._active = {}
         for key in self._keys():
-            if key.state is KeyState.ACTIVE and key.log_id in self._signers:
+            told = key.kid in self._publication.listed  # a validator must be able to know it first
+            if told and key.state is KeyState.ACTIVE and key.log_id in self._signers:
                 self._active.setdefault(key.realm, []).append(key)
         first = {policy.realm: policy.algorithm for policy in reversed(self._policies)}
         for realm, keys in self._active.items():

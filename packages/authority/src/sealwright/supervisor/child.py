@@ -24,6 +24,8 @@ GRACE = 10.0
 """Seconds that a child is given to end after SIGTERM."""
 STOP_TICK = 0.02
 PROBE_LIMIT = 1.0
+BACKLOG = 1_024
+"""Connections that wait while the child behind a held socket is replaced."""
 LAST_LINES = 5
 LOG_LIMIT = 64 << 20
 """Bytes after which a log is moved to `<name>.1` at the next start."""
@@ -48,6 +50,16 @@ def require_free(name: str, address: Address) -> None:
                 raise Misconfigured("port_in_use", text) from error
             text = f"{name} cannot use {address}: {error.strerror or error}; {change}"
             raise Misconfigured("cannot_listen", text) from error
+
+
+def listen(address: Address) -> socket.socket:
+    """A listening socket that is handed to one child after another and never read here."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((address.host, address.port))
+    listener.listen(BACKLOG)
+    return listener
 
 
 def open_log(file: Path) -> int:
@@ -92,6 +104,7 @@ class HttpChild:
         self._program = program
         self._environment = dict(environment)
         self._process: subprocess.Popen[bytes] | None = None
+        self._listener: socket.socket | None = None
 
     @property
     def name(self) -> str:
@@ -104,12 +117,18 @@ class HttpChild:
         return self._process.pid if self._process else None
 
     def prepare(self) -> None:
-        """Require that its address is free."""
+        """Require that its address is free; take it, where the listener outlives the child."""
         require_free(self.name, self._program.address)
+        if self._program.held:
+            self._listener = listen(self._program.address)
 
     def start(self) -> None:
         """Start it, unless somebody else listens on its address."""
-        require_free(self.name, self._program.address)
+        given: tuple[int, ...] = ()
+        if self._listener is None:
+            require_free(self.name, self._program.address)
+        else:
+            given = (self._listener.fileno(),)
         descriptor = open_log(self._program.log)
         try:
             self._process = subprocess.Popen(
@@ -121,7 +140,9 @@ class HttpChild:
                     *self._program.arguments,
                     "--parent",
                     str(os.getpid()),
+                    *(f"--listen-fd={number}" for number in given),
                 ],
+                pass_fds=given,
                 stdin=subprocess.DEVNULL,
                 stdout=descriptor,
                 stderr=descriptor,

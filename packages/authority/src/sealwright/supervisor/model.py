@@ -45,6 +45,10 @@ class Program:
     log: Path
     address: Address
     ready_path: str
+    held: bool = False
+    """Whether its listening socket outlives it: clients that connect during a restart wait instead of
+    failing.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ from sealwright.supervisor.rules import History
 
 TICK = 0.1
 """Seconds between two looks at the parts."""
+SETTLE = 1.0
+"""Seconds between two parts of a rolling restart: the authority finds a new signer within them."""
 START_LIMIT = 60.0
 """Seconds that a part may take until it serves."""
 
@@ -43,6 +45,8 @@ class Supervisor:
         reporter: who is told.
         monotonic: a clock that never goes back, in seconds.
         spare: names of parts that nothing waits for, at the first start either.
+        rolls: how often people asked so far for a rolling restart.
+        rolling: names of the parts that are replaced then, one after another.
     """
 
     def __init__(
@@ -51,7 +55,10 @@ class Supervisor:
         reporter: Reporter,
         monotonic: Callable[[], float],
         spare: Collection[str] = (),
+        rolls: Callable[[], int] = lambda: 0,
+        rolling: Collection[str] = (),
     ) -> None:
+        self._rolls, self._rolled, self._rolling = rolls, rolls(), frozenset(rolling)
         self._spare = frozenset(spare)
         self._watched = [_Watched(part) for part in parts]
         self._reporter = reporter
@@ -73,6 +80,9 @@ class Supervisor:
                 on_ready()
             while not stop.wait(TICK):
                 self.tick()
+                if (asked := self._rolls()) > self._rolled:
+                    self._rolled = asked
+                    self._roll(stop)
         finally:
             self._stop_all()
 
@@ -101,6 +111,21 @@ class Supervisor:
             if stop.wait(TICK / 4):
                 return
         self._came_up(watched)
+
+    def _roll(self, stop: threading.Event) -> None:
+        """Replace one part after another; each serves before the next one ends."""
+        for watched in self._watched:
+            if watched.part.name not in self._rolling or watched.stage is not Stage.UP or stop.is_set():
+                continue
+            log.info("rolling restart", extra={"facts": {"part": watched.part.name}})
+            watched.part.stop()
+            watched.stage = Stage.DOWN
+            try:
+                self._bring_up(watched, stop)
+            except SealwrightError as error:
+                watched.part.stop()
+                self._died(watched, error.public)
+            stop.wait(SETTLE)
 
     def _came_up(self, watched: _Watched) -> None:
         now = self._monotonic()

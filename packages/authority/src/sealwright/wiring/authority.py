@@ -58,6 +58,8 @@ from sealwright.wiring.witnessing import Witnessing
 if TYPE_CHECKING:
     from sealwright.detection.jetstream import JetStreamTransport
 
+HELD = 8.0
+"""Seconds that a token request is held while its signer is replaced."""
 App = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
 
 
@@ -127,7 +129,13 @@ class Authority:
         trust = config.state.path / "trust"
         selfcheck = SelfCheck(trust / "root.json", clock, ledger)
         issuer = Issuer(
-            _realms(config), clients, stores.replay, _signing_key(keys), selfcheck.require_valid, clock
+            _realms(config),
+            clients,
+            stores.replay,
+            _signing_key(keys),
+            selfcheck.require_valid,
+            clock,
+            HELD,
         )
         metrics = DetectionMetrics(registry)
         detector, alarms = _detection(stores, clock, metrics)

@@ -120,6 +120,10 @@ class DirectHttp(asyncio.Protocol):
         else:
             self._transport.close()
 
+    def let_go(self) -> None:
+        """End with the next answer; nothing is closed now."""
+        self._ending = True
+
     def shutdown(self) -> None:
         """Finish what is under way, then close; uvicorn asks for it when it stops."""
         self._ending = True

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import socket
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -24,7 +25,7 @@ TICK = 1.0
 """Seconds between looks at what is due for keys and manifest."""
 
 
-def serve(config: Config) -> None:
+def serve(config: Config, listener: int | None = None) -> None:
     """Serve the public routes on `config.server` and the admin routes on `run/admin.sock` until SIGTERM or
     SIGINT.
 
@@ -32,7 +33,7 @@ def serve(config: Config) -> None:
         Misconfigured: port in use, state that cannot be served.
     """
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(run(config, SystemClock()))
+        runner.run(run(config, SystemClock(), listener=listener))
 
 
 def _loop_factory() -> Any:
@@ -43,10 +44,13 @@ def _loop_factory() -> Any:
     return uvloop.new_event_loop
 
 
-async def run(config: Config, clock: Clock, tick: float = TICK) -> None:
-    """The same within an event loop; `tick` is how often (seconds) keys are looked after."""
+async def run(config: Config, clock: Clock, tick: float = TICK, *, listener: int | None = None) -> None:
+    """The same within an event loop; `tick` is how often (seconds) keys are looked after, `listener` the
+    descriptor of a socket that listens already and outlives this process.
+    """
     state = config.state.path
-    public_socket = bind_tcp(config.server.host, config.server.port)
+    server = config.server
+    public_socket = bind_tcp(server.host, server.port) if listener is None else socket.socket(fileno=listener)
     admin_socket = bind_unix(state / "run" / "admin.sock")
     authority = Authority.build(config, clock)
     newest = authority.stores.keys.latest_manifest()
@@ -69,6 +73,7 @@ async def run(config: Config, clock: Clock, tick: float = TICK) -> None:
     try:
         await _until_stopped(stopping, [*background, *servers])
     finally:
+        await public.drain()
         public.stop()
         admin.stop()
         await asyncio.gather(*servers, return_exceptions=True)

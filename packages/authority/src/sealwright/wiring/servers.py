@@ -6,6 +6,7 @@ The sockets are bound before anything is served, so that a port in use is a clea
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import socket
@@ -22,6 +23,8 @@ from sealwright.wiring.direct import DirectHttp
 
 BACKLOG = 1_024
 MAX_CONCURRENT = 4_096
+DRAIN = 1.0
+"""Seconds that a connection may stay quiet before it is closed at a stop."""
 GRACE = 5
 """Seconds that requests under way may take after a stop was asked for."""
 
@@ -95,6 +98,22 @@ class HttpServer:
         # `serve()` would install signal handlers of its own; two servers in one process need one owner of
         # them.
         await self._server._serve(sockets=[self._listener])  # noqa: SLF001
+
+    async def drain(self) -> None:
+        """Accept nobody more, and let clients go: each connection ends with its next answer, and one that
+        asks nothing is kept for up to `DRAIN` seconds, so that no request meets a closing connection.
+        """
+        for server in self._server.servers:
+            server.close()
+        loop = asyncio.get_running_loop()
+        until = loop.time() + DRAIN
+        while loop.time() < until:
+            direct = [c for c in self._server.server_state.connections if isinstance(c, DirectHttp)]
+            if not direct:
+                return
+            for connection in direct:
+                connection.let_go()
+            await asyncio.sleep(DRAIN / 50)
 
     def stop(self) -> None:
         """Stop accepting, finish what is under way."""

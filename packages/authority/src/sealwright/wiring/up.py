@@ -71,6 +71,7 @@ def supervise(
     on_ready: OnReady,
     launcher: SignerLauncher | None = None,
     recheck: Callable[[], int] = lambda: 0,
+    rolls: Callable[[], int] = lambda: 0,
 ) -> None:
     """Run everything until `stop` is set. Call it on the main thread: signers end with the thread that made
     them.
@@ -82,6 +83,7 @@ def supervise(
         on_ready: called once when everything serves.
         launcher: starts signers; the ordinary ones when None.
         recheck: how often people asked so far that every signer prove itself now.
+        rolls: how often they asked for a rolling restart of signers and authority.
 
     Raises:
         Misconfigured: the state cannot be served, a port is taken, another supervisor runs.
@@ -95,7 +97,9 @@ def supervise(
         _log_to(state / "log" / "up.jsonl", config.log.level)
         try:
             parts, prepared = _assemble(config, clock, launcher, recheck)
-            Supervisor(parts, reporter, time.monotonic, _spare(config)).run(stop, lambda: on_ready(prepared))
+            rolling = [part.name for part in parts if part.name.startswith(("signer-", "authority"))]
+            supervisor = Supervisor(parts, reporter, time.monotonic, _spare(config), rolls, rolling)
+            supervisor.run(stop, lambda: on_ready(prepared))
         finally:
             for name in (EFFECTIVE, "signers.json"):
                 (state / "run" / name).unlink(missing_ok=True)
@@ -185,7 +189,12 @@ def _programs(config: Config, state: Path) -> Sequence[Part]:
     listening = Address(config.server.host, config.server.port, "server.port")
     programs = [
         Program(
-            "authority", ("authority", *effective), state / "log" / "authority.jsonl", listening, "/manifest"
+            "authority",
+            ("authority", *effective),
+            state / "log" / "authority.jsonl",
+            listening,
+            "/manifest",
+            held=True,
         )
     ]
     if config.demo.enabled:

@@ -1,0 +1,75 @@
+"""Holds requests whose signer went away, and asks the next one: a restart of a signer fails no request.
+
+What is asked again never left: a token leaves only with its batch durable, and then it is answered. May never
+answer a request twice, and never hold one for longer than its patience.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from weakref import WeakKeyDictionary
+
+from sealwright.errors import Refused, Unavailable
+from sealwright.issuer.model import Signed, SignRequest
+from sealwright.issuer.ports import SigningPort
+
+PAUSE = 0.02
+"""Seconds between two looks for a signer."""
+MAX_HELD = 8_192
+GONE = frozenset({"signer_gone", "no_active_key"})
+"""Codes of `Unavailable` after which another signer, or the next one, may well answer."""
+RACED = frozenset({"key_not_active", "key_outside_window", "unknown_key"})
+"""Refusals of a signer that a request meets when its key was replaced while it waited."""
+
+Item = tuple[SignRequest, bytes, asyncio.Future[Signed]]
+SigningKey = Callable[[str], tuple[SigningPort, str]]
+Put = Callable[[SigningPort, Item], None]
+
+
+class Again:
+    """Asks again.
+
+    Args:
+        signing_key: realm to the signer and the id of the key that signs now.
+        put: hands a request to a signer.
+        patience: seconds that a request is held in all; 0: none is.
+    """
+
+    def __init__(self, signing_key: SigningKey, put: Put, patience: float) -> None:
+        self._signing_key = signing_key
+        self._put = put
+        self._patience = patience
+        self._until: WeakKeyDictionary[asyncio.Future[Signed], float] = WeakKeyDictionary()
+        self._held: set[asyncio.Task[None]] = set()
+
+    def may(self, error: Refused | Unavailable) -> bool:
+        """Whether asking again can help after this."""
+        codes = RACED if isinstance(error, Refused) else GONE
+        return self._patience > 0 and error.code in codes and len(self._held) < MAX_HELD
+
+    def hold(self, item: Item, error: Refused | Unavailable) -> None:
+        """Ask again for this request until it is answered or its patience is over: then it fails with
+        `error`.
+        """
+        loop = asyncio.get_running_loop()
+        until = self._until.setdefault(item[2], loop.time() + self._patience)
+        task = loop.create_task(self._ask(item, error, until))
+        self._held.add(task)
+        task.add_done_callback(self._held.discard)
+
+    async def _ask(self, item: Item, error: Refused | Unavailable, until: float) -> None:
+        request, record, future = item
+        loop = asyncio.get_running_loop()
+        while not future.done():
+            if loop.time() >= until:
+                future.set_exception(error)
+                return
+            await asyncio.sleep(PAUSE)
+            try:
+                signer, kid = self._signing_key(request[0])
+                self._put(signer, ((request[0], kid, *request[2:]), record, future))
+            except Unavailable as still:
+                error = still
+                continue
+            return
