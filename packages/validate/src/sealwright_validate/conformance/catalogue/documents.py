@@ -65,6 +65,13 @@ def _buried(members: Members) -> None:
     members["tombstones"].append({"kid": members["keys"][0]["kid"], "at": 0, "reason": "retired"})
 
 
+def _bury(jwk: dict[str, str]) -> Spoil:
+    def spoil(members: Members) -> None:
+        members["tombstones"].append({"kid": "x" * 43, "at": 0, "reason": "retired", "jwk": jwk})
+
+    return spoil
+
+
 def _back_from_the_grave(members: Members) -> None:
     members["keys"][0]["kid"] = members["tombstones"][0]["kid"]
 
@@ -88,6 +95,16 @@ def _flaws(now: int) -> dict[str, tuple[str, Spoil, Reason]]:
         "kid_twice": ("a key listed twice", _twice, inconsistent),
         "issuer_in_two_realms": ("one issuer in two realms", _second_realm, inconsistent),
         "key_and_tombstone": ("a key that is also buried", _buried, inconsistent),
+        "tombstone_of_other_key": (
+            "a tombstone with a key that its id does not name",
+            _bury(dict(make_key("ES256").jwk)),
+            inconsistent,
+        ),
+        "tombstone_with_secret_key": (
+            "a tombstone with a symmetric key",
+            _bury({"kty": "oct", "k": "AAAA"}),
+            malformed,
+        ),
         "kid_of_buried_key": ("a key under the id of a buried one", _back_from_the_grave, inconsistent),
         "revoked_but_published": (
             "a key revoked outright and still listed",

@@ -54,15 +54,21 @@ def _edges(scene: Scene, found: Collector) -> None:
 
 def _lifetimes(scene: Scene, found: Collector) -> None:
     now = scene.now
-    for name, changed, reason, force in (
-        ("lifetime_of_2_hours", {"exp": now + 2 * HOUR}, Reason.LIFETIME_NOT_ALLOWED, Force.MANIFEST),
-        ("lifetime_of_25_hours", {"exp": now + 25 * HOUR}, Reason.KEY_OUTSIDE_WINDOW, Force.MANIFEST),
-        ("lifetime_of_100_years", {"exp": now + 36_500 * DAY}, Reason.KEY_OUTSIDE_WINDOW, Force.SHOULD),
-        ("lifetime_negative", {"iat": now + 3, "exp": now + 2}, Reason.LIFETIME_NOT_ALLOWED, Force.SHOULD),
-        ("exp_in_milliseconds", {"exp": (now + 300) * 1000}, Reason.CLAIM_MALFORMED, Force.SHOULD),
+    too_long, outside = Reason.LIFETIME_NOT_ALLOWED, Reason.KEY_OUTSIDE_WINDOW
+    for name, changed, reasons, force in (
+        ("lifetime_of_2_hours", {"exp": now + 2 * HOUR}, (too_long,), Force.MANIFEST),
+        ("lifetime_of_25_hours", {"exp": now + 25 * HOUR}, (outside,), Force.MANIFEST),
+        ("lifetime_of_100_years", {"exp": now + 36_500 * DAY}, (outside,), Force.SHOULD),
+        (  # far enough ahead that it has not expired when the last of many targets sees it
+            "lifetime_negative",
+            {"iat": now + 900, "exp": now + 600},
+            (too_long, Reason.ISSUED_IN_FUTURE),
+            Force.SHOULD,
+        ),
+        ("exp_in_milliseconds", {"exp": (now + 300) * 1000}, (Reason.CLAIM_MALFORMED,), Force.SHOULD),
     ):
         token = scene.sign(claims=scene.claims(**changed)).token
-        found.bad(name, f"{changed!r}, now being {now}", token, reason, force=force)
+        found.bad(name, f"{changed!r}, now being {now}", token, *reasons, force=force)
 
 
 def _no_times(scene: Scene, found: Collector) -> None:
