@@ -5,7 +5,7 @@ on another.
 """
 
 from harness.model import Part
-from parts import attest, dumps, growth, issue, sidecar, signer, validate
+from parts import attest, dumps, growth, issue, monitor, sidecar, signer, validate
 
 PARTS: tuple[Part, ...] = (
     issue.PART,
@@ -13,6 +13,7 @@ PARTS: tuple[Part, ...] = (
     sidecar.PART,
     signer.PART,
     growth.PART,
+    monitor.PART,
     attest.PART,
     dumps.PART,
 )

@@ -12,7 +12,11 @@ import pytest
 
 from authority_support.ledgers import SignedLedger
 from authority_support.logs import Scribe, tokens
+from authority_support.witnesses import submission, witness_of
 from sealwright.ledger.tiles import TileWriter
+from sealwright.witness.book import FollowedLogs
+from sealwright.witness.model import KnownLog
+from sealwright_validate.keyset import LogKey
 
 SOURCES = Path("/usr/share/gocode")  # of Debian's golang-golang-x-mod-dev
 ADAPTER = Path(__file__).parents[1] / "go" / "logcheck.go"
@@ -137,3 +141,21 @@ def test_the_go_client_refuses_a_head_of_a_fork(ledger: SignedLedger, verify: Ve
     done = verify(ledger.directory, ledger.vkey, kept([*ledger.heads, other], tmp_path / "heads"))
     assert done.returncode == 1
     assert "the root at 40 leaves is another" in done.stderr
+
+
+def test_the_go_client_verifies_our_witness_and_refuses_another(
+    ledger: SignedLedger, verify: Verify, tmp_path: Path
+) -> None:
+    witness, stranger = (witness_of(tmp_path / name, name="w.example/1") for name in ("one", "two"))
+    assert isinstance(witness._logs, FollowedLogs)
+    origin = ledger.signer.journal.origin
+    witness._logs._logs[origin] = KnownLog(LogKey(origin, ledger.signer.identity.public))
+    copy = tmp_path / "log"
+    shutil.copytree(ledger.directory, copy)
+    note = (copy / "checkpoint").read_text()
+    (copy / "checkpoint").write_text(note + witness.add_checkpoint(submission(note, 0, ())))
+    heads = kept(ledger.heads, tmp_path / "heads")
+    done = verify(copy, ledger.vkey, heads, witness.vkeys[0])
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["cosigners"] == 1
+    assert verify(copy, ledger.vkey, heads, stranger.vkeys[0]).returncode == 1
