@@ -36,6 +36,7 @@ COMMANDS = {
     "config": Entry("config", "Check and show the configuration.", group=True),
     "clients": Entry("clients", "List, add and disable clients.", group=True),
     "keys": Entry("keys", "Show the token keys and their states.", group=True),
+    "root": Entry("root", "Change the root of trust by threshold signatures.", group=True),
     "adoption": Entry("adoption", "Show which audiences the standard validator covers."),
     "alarms": Entry("alarms", "Show alarms, and follow them as they come."),
     "incidents": Entry("incidents", "Show alarms gathered into incidents, with a timeline.", group=True),
