@@ -6,6 +6,7 @@ import asyncio
 
 from sealwright.admin.model import Action, Approval, AuditEntry, ChangeRequest, Consent, Details
 from sealwright.admin.ports import ApprovalStore, AuditStore, StatementLedger
+from sealwright.admin.requests import request_digest
 from sealwright.admin.rules import REQUEST_LIFE, approval_of, broken_at, next_entry
 from sealwright.clock import Clock
 from sealwright.errors import Refused, Unavailable
@@ -40,7 +41,9 @@ class Auditor:
         Raises:
             Unavailable: nothing was kept; whatever was to be audited must not go on.
         """
-        entry = await asyncio.to_thread(self._append, actor, action, subject, details or {})
+        asked = request_digest.get()
+        told = {**(details or {}), **({"request_digest": asked} if asked else {})}
+        entry = await asyncio.to_thread(self._append, actor, action, subject, told)
         await self.state()
         return entry
 

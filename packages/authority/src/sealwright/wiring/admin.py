@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from sealwright.admin import dumps_http
 from sealwright.admin import http as admin_http
+from sealwright.admin.requests import AuditedRequests
 from sealwright.clock import Clock
 from sealwright.config import Config
 from sealwright.detection import http as detection_http
@@ -40,7 +41,7 @@ def admin_app(authority: Authority, config: Config, clock: Clock) -> App:
 
     every_key = authority.stores.keys.all
     realms = {name: realm.audiences for name, realm in config.realms.items()}
-    return Starlette(
+    routes = Starlette(
         routes=[
             *admin_http.routes({"keys": authority.keys}, authority.auditor, authority.registry),
             *keys_http.admin_routes(authority.keys, every_key, KeyUse(authority.stores).last, audit, clock),
@@ -52,3 +53,8 @@ def admin_app(authority: Authority, config: Config, clock: Clock) -> App:
             Route("/admin/witnesses", witnesses),
         ]
     )
+
+    async def read(action: str, subject: str) -> None:
+        await authority.auditor.audit(operator, action, subject)
+
+    return AuditedRequests(routes, read)

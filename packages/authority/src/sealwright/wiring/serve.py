@@ -18,6 +18,7 @@ from sealwright.errors import SealwrightError
 from sealwright.wiring import startcheck
 from sealwright.wiring.admin import admin_app
 from sealwright.wiring.authority import Authority
+from sealwright.wiring.policy import state_policy
 from sealwright.wiring.servers import HttpServer, bind_tcp, bind_unix
 
 log = logging.getLogger(__name__)
@@ -94,6 +95,7 @@ def _background(
             "detector": authority.detector.run(),
             "key watch": authority.keywatch.run(),
             "keys": _tick(authority.keys.tick, "keys not up to date", stopping, tick),
+            "policy": state_policy(authority, config, stopping),
             "log list": _tick(authority.lists.keep, "log list not up to date", stopping, tick),
         }
         | authority.answers.background()

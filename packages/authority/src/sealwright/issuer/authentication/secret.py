@@ -57,5 +57,6 @@ def _require(client_id: str, secret: str, clients: ClientLookup) -> Client:
     stored = client.secret_digest if client is not None and known else _NOBODY
     same = hmac.compare_digest(secret_digest(secret), stored or _NOBODY)
     if client is None or not known or not same:
-        raise Refused("invalid_client", _FAILED, f"client {client_id[:64]!r}")
+        # Only a registered name is told to the log: people put addresses and secrets into the wrong field.
+        raise Refused("invalid_client", _FAILED, f"client {client.client_id}" if client else "no such client")
     return client
