@@ -5,7 +5,7 @@ on another.
 """
 
 from harness.model import Part
-from parts import attest, dumps, growth, issue, monitor, sidecar, signer, validate
+from parts import alarms, attest, dumps, growth, issue, lake, monitor, sidecar, signer, validate
 
 PARTS: tuple[Part, ...] = (
     issue.PART,
@@ -16,4 +16,6 @@ PARTS: tuple[Part, ...] = (
     monitor.PART,
     attest.PART,
     dumps.PART,
+    alarms.PART,
+    lake.PART,
 )

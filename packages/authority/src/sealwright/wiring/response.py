@@ -50,6 +50,8 @@ from sealwright.wiring.stores import Stores
 log = logging.getLogger(__name__)
 STATE_SECONDS = 10.0
 """How often audit entries that the ledger does not know yet are stated there."""
+CONNECTIONS = httpx.Limits(max_connections=1_000, max_keepalive_connections=200, keepalive_expiry=300)
+"""One kept connection for each of many receivers, so that a revocation waits for no handshake."""
 UNACKNOWLEDGED = "signals_unacknowledged"
 
 
@@ -82,7 +84,7 @@ class Answers:
             self.transmitter,
             stores.streams,
             self._signer,
-            HttpLine(httpx.AsyncClient()),
+            HttpLine(httpx.AsyncClient(limits=CONNECTIONS)),
             clock,
             PushMetrics(given.registry),
             self._unacknowledged,
