@@ -104,7 +104,8 @@ class AdmissionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     the appraisal policy (docs/formats/attestation-policy.md); the two upper levels need one. `collector` says
     how a signer gets its evidence, with `:path` behind it where the device is elsewhere. `endorsements` is a
     folder of certificates, revocation lists and collateral for evidence that comes without; `shadow` the file
-    of a second policy whose refusals are only recorded. An incarnation
+    of a second policy whose refusals are only recorded. `release` names, by purpose, the files of secrets
+    that processes get whose evidence the policy accepts, for `lease` seconds. An incarnation
     proves itself again every `recheck` seconds; one that cannot is ended after `grace` seconds.
     """
 
@@ -114,6 +115,8 @@ class AdmissionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     collector: str = "none"
     endorsements: str = ""
     shadow: str = ""
+    release: dict[str, str] = msgspec.field(default_factory=dict)
+    lease: Seconds = 60
     recheck: Seconds = 3_600
     grace: Seconds = 600
 

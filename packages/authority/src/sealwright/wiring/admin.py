@@ -15,11 +15,13 @@ from starlette.routing import Route
 from sealwright.admin import dumps_http
 from sealwright.admin import http as admin_http
 from sealwright.admin.requests import AuditedRequests
+from sealwright.admission import release_http
 from sealwright.clock import Clock
 from sealwright.config import Config
 from sealwright.detection import http as detection_http
 from sealwright.issuer import admin_http as clients_http
 from sealwright.keys import http as keys_http
+from sealwright.wiring.admission import release_desk
 from sealwright.wiring.authority import App, Authority
 from sealwright.wiring.keywatch import KeyUse
 
@@ -39,6 +41,7 @@ def admin_app(authority: Authority, config: Config, clock: Clock) -> App:
     async def witnesses(_request: Request) -> Response:
         return Response(msgspec.json.encode(authority.witnessing.status()), media_type="application/json")
 
+    desk = release_desk(config, audit, clock)
     every_key = authority.stores.keys.all
     realms = {name: realm.audiences for name, realm in config.realms.items()}
     routes = Starlette(
@@ -48,6 +51,7 @@ def admin_app(authority: Authority, config: Config, clock: Clock) -> App:
             *dumps_http.routes(authority.auditor, f"gate:uid-{os.getuid()}"),
             *clients_http.admin_routes(authority.stores.clients, realms, audit, authority.clients.forget),
             *detection_http.admin_routes(authority.alarms),
+            *(release_http.routes(desk) if desk else []),
             *authority.answers.admin_routes(operator),
             Route("/admin/adoption", adoption),
             Route("/admin/witnesses", witnesses),

@@ -12,6 +12,8 @@ from sealwright.admission.attested import AttestedAppraiser, read_policy
 from sealwright.admission.endorsements import Stored, read_endorsements
 from sealwright.admission.model import AdmissionPolicy, EvidenceLevel
 from sealwright.admission.ports import Appraiser
+from sealwright.admission.release import Audit, ReleaseDesk, require_secrets
+from sealwright.clock import Clock
 from sealwright.config import Config
 from sealwright.errors import Misconfigured
 from sealwright_attest import Policy
@@ -35,14 +37,32 @@ def admission_of(config: Config) -> tuple[AdmissionPolicy, Appraiser]:
         raise Misconfigured("unreadable_file", f"cannot read admission.policy {file}: {reason}") from error
     policy = read_policy(document, str(file))
     stored = read_endorsements(Path(asked.endorsements).expanduser()) if asked.endorsements else Stored()
-    shadow = _shadow(Path(asked.shadow).expanduser()) if asked.shadow else None
+    shadow = _policy(Path(asked.shadow).expanduser()) if asked.shadow else None
     appraiser = AttestedAppraiser(policy, document=document.decode(), stored=stored, shadow=shadow)
     return AdmissionPolicy(level, *times, policy.hash()), appraiser
 
 
-def _shadow(file: Path) -> Policy:
+def release_desk(config: Config, audit: Audit, clock: Clock) -> ReleaseDesk | None:
+    """The desk of attested release, where secrets are named.
+
+    Raises:
+        Misconfigured: without a policy, or with a secret that others can read.
+    """
+    asked = config.admission
+    if not asked.release:
+        return None
+    if not asked.policy:
+        raise Misconfigured("release_without_policy", "admission.release needs an admission.policy")
+    files = {purpose: Path(file).expanduser() for purpose, file in asked.release.items()}
+    require_secrets(files)
+    file = Path(asked.policy).expanduser()
+    stored = read_endorsements(Path(asked.endorsements).expanduser()) if asked.endorsements else Stored()
+    return ReleaseDesk(files, _policy(file), audit, clock, asked.lease, stored=stored)
+
+
+def _policy(file: Path) -> Policy:
     try:
         return read_policy(file.read_bytes(), str(file))
     except OSError as error:
         reason = error.strerror or "unreadable"
-        raise Misconfigured("unreadable_file", f"cannot read admission.shadow {file}: {reason}") from error
+        raise Misconfigured("unreadable_file", f"cannot read {file}: {reason}") from error
