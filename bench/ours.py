@@ -49,14 +49,14 @@ def tell(config: Path, *words: str) -> Any:
     return json.loads(ran.stdout)
 
 
-def configuration(state: Path, port: int) -> str:
-    """A file with one realm for each algorithm."""
+def configuration(state: Path, port: int, further: str = "") -> str:
+    """A file with one realm for each algorithm, and further sections."""
     lines = ["[server]", f"port = {port}", "[state]", f"directory = {json.dumps(str(state))}"]
     lines += ["[demo]", "enabled = false"]
     for algorithm, realm in REALMS.items():
         lines += [f"[realms.{realm}]", f'audiences = ["{AUDIENCE}"]', f'scopes = ["{SCOPE}"]']
         lines += [f'algorithms = ["{algorithm}"]']
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n" + further
 
 
 def role(root: int, pid: int) -> str:
@@ -102,12 +102,12 @@ def wait_until_it_issues(target: Target, log: Path) -> None:
 
 
 @contextlib.contextmanager
-def sealwright(scratch: Path) -> Iterator[Running]:
-    """A Sealwright of its own on a free port, with a fresh state directory."""
+def sealwright(scratch: Path, further: str = "") -> Iterator[Running]:
+    """A Sealwright of its own on a free port, with a fresh state directory and `further` configuration."""
     if not PROGRAM.is_file() or find_spec("sealwright.cli") is None:
         raise NotMeasured("the program sealwright is not there: make env")
     port, log, config = free_port(), scratch / "sealwright.log", scratch / "sealwright.toml"
-    config.write_text(configuration(scratch / "state", port))
+    config.write_text(configuration(scratch / "state", port, further))
     with running([str(PROGRAM), "up", "--config", str(config)], log) as process:
         try:
             wait_for_answer(process, port, f"/{REALMS['ES256']}/jwks.json", log)

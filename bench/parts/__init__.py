@@ -5,13 +5,28 @@ on another.
 """
 
 from harness.model import Part
-from parts import alarms, attest, dumps, growth, issue, lake, monitor, sidecar, signer, validate
+from parts import (
+    alarms,
+    attest,
+    dumps,
+    growth,
+    issue,
+    lake,
+    monitor,
+    revocation,
+    rollover,
+    sidecar,
+    signer,
+    validate,
+)
 
 PARTS: tuple[Part, ...] = (
     issue.PART,
     validate.PART,
     sidecar.PART,
     signer.PART,
+    revocation.PART,
+    rollover.PART,
     growth.PART,
     monitor.PART,
     attest.PART,
