@@ -45,6 +45,7 @@ from sealwright.ledger.model import (
 from sealwright.store.append import Head, SqliteAppender, is_sqlite_file
 from sealwright.store.cold import ColdLeaves, cold_segments
 from sealwright.store.db import metadata, reader
+from sealwright.store.lookup import SqliteLookup
 
 logs = Table(
     "logs",
@@ -126,6 +127,7 @@ class SqlLedgerStore:
         self._reader = reader(engine)
         self._cold = cold
         self._appender = SqliteAppender(engine) if is_sqlite_file(engine) else None
+        self._lookup = SqliteLookup(engine) if is_sqlite_file(engine) else None
 
     def add_log(self, log: Log, at: int) -> None:
         """Begin a log of size zero. Nothing happens when it is there already."""
@@ -229,8 +231,12 @@ class SqlLedgerStore:
 
     def leaf(self, log_id: str, index: int) -> bytes | None:
         """One leaf."""
-        with self._reader.connect() as connection:
-            leaf: bytes | None = connection.execute(_LEAF, {"log_id": log_id, "idx": index}).scalar()
+        leaf: bytes | None
+        if self._lookup is not None:
+            leaf = self._lookup.leaf(log_id, index)
+        else:
+            with self._reader.connect() as connection:
+                leaf = connection.execute(_LEAF, {"log_id": log_id, "idx": index}).scalar()
         if leaf is None and self._cold is not None:
             leaf = next((entry.leaf for entry in self._cold.entries(log_id, index, index + 1)), None)
         return leaf
