@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,13 +12,19 @@ from authority_support.papersite import PaperSite
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
+def site() -> Iterator[Site]:
     """Two incarnations with 600 and 40 tokens, published and listed."""
-    made = PaperSite(tmp_path)
-    first, second = made.new_seat(), made.new_seat()
-    made.issue(first, count=300)
-    made.issue(second, "consumer", 40)
-    made.refresh()
-    made.issue(first, count=300)
-    made.refresh()
-    return made, first, second
+    # Thrown away afterwards: where memory can hold it, no disk is waited for.
+    memory = Path("/dev/shm")  # noqa: S108 - a directory of our own in it
+    place = Path(tempfile.mkdtemp(prefix="sealwright-paper-", dir=memory if memory.is_dir() else None))
+    try:
+        made = PaperSite(place)
+        first, second = made.new_seat(), made.new_seat()
+        made.issue(first, count=300)
+        made.issue(second, "consumer", 40)
+        made.refresh()
+        made.issue(first, count=300)
+        made.refresh()
+        yield made, first, second
+    finally:
+        shutil.rmtree(place, ignore_errors=True)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
+import msgspec
 import pytest
 
 from authority_support.monitors import Site, codes, monitor_of
@@ -75,3 +79,52 @@ def test_a_key_for_an_unexpected_realm_is_named(site: Site) -> None:
     alarms = monitor_of(paper, Rules(realms=("enterprise",))).round()
     assert {alarm.code for alarm in alarms} == {Code.UNEXPECTED_KEY}
     assert "consumer" in alarms[0].detail
+
+
+ODD_ANNOUNCEMENTS: list[dict[str, object]] = [
+    {"jwk": None},
+    {"jwk": 7},
+    {"jwk": {}},
+    {"jwk": {"kty": "EC", "crv": "P-256", "x": "AA", "y": []}},
+    {"kid": 5},
+    {"realm": ""},
+    {"realm": ["enterprise"]},
+    {"incarnation": "someone else"},
+    {"use_from": "now"},
+    {"verify_until": -1},
+]
+
+
+@pytest.mark.parametrize("change", ODD_ANNOUNCEMENTS, ids=str)
+def test_odd_announcements_under_the_logs_own_key_are_named_and_survived(
+    site: Site, change: dict[str, object]
+) -> None:
+    paper, first, _ = site
+    jws = first.keys["enterprise"]["announcement"]
+    told = json.loads(decode_base64url(jws.split(".")[1])) | {"kid": "A" * 43} | change
+    document = first.signer.identity.document("sealwright-key+jwt", told)
+    members = {"event": "announced", "kid": "A" * 43, "realm": "enterprise", "announcement": document}
+    append(paper, first, b"\x01\x02" + json.dumps(members).encode())
+    assert {alarm.code for alarm in monitor_of(paper).round()} == {Code.UNEXPECTED_KEY}
+
+
+@pytest.mark.parametrize(
+    "leaf",
+    [b"\x01\x03" + b"[" * 60_000, b'\x01\x02{"a":' * 9_000, b'\x01\x03{"type":"manifest","digest":"\\ud800"}',
+     b'\x01\x03{"type":"manifest","digest":{}}', b'\x01\x02{"event":"\\u001b[2J\\ud800","kid":"\\u001b[2J"}',
+     b'\x01\x02{"event":{},"kid":[]}', b'\x01\x02{"event":"activated","kid":"\\ud800"}'],
+    ids=range(7),
+)  # fmt: skip
+def test_hostile_leaves_are_named_in_plain_text_and_survived(site: Site, tmp_path: Path, leaf: bytes) -> None:
+    paper, first, _ = site
+    append(paper, first, leaf)
+    monitor = monitor_of(paper, state=tmp_path / "m")
+    alarms = monitor.round()
+    assert {alarm.code for alarm in alarms} <= {Code.MALFORMED_LEAF, Code.UNEXPECTED_KEY}
+    assert len(alarms) == 1
+    assert all(alarm.detail.isprintable() and len(alarm.detail) <= 300 for alarm in alarms)
+    assert json.loads(msgspec.json.encode(monitor.report()))
+    # A restarted monitor does not tell it again, and does not forget it.
+    again = monitor_of(paper, state=tmp_path / "m")
+    assert again.round() == []
+    assert again.report().alarms == alarms

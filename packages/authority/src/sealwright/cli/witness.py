@@ -33,6 +33,8 @@ def command(
     vkey: Annotated[bool, typer.Option("--vkey", help="Print the verifier keys and end.")] = False,
 ) -> None:
     """Cosign the growing trees of logs, and refuse a second version of any (C2SP tlog-witness)."""
+    if len(follow or []) != len(root or []):
+        raise typer.BadParameter("one --root for each --follow")
     logs = dict(WitnessPolicy.read(policy).logs) if policy else {}
     settings = WitnessSettings(
         directory=state,
@@ -42,8 +44,6 @@ def command(
         listen=listen,
         stale_after=stale_after,
     )
-    if len(follow or []) != len(root or []):
-        raise typer.BadParameter("one --root for each --follow")
     witness, book = build(settings)
     sys.stdout.write("".join(f"{key}\n" for key in witness.vkeys))
     sys.stdout.flush()

@@ -150,7 +150,7 @@ def parse_leaf(leaf: bytes) -> TokenLeaf | EventLeaf:
     if kind in {KIND_KEY_EVENT, KIND_STATEMENT}:
         try:
             members = json.loads(leaf[_HEADER_BYTES:])
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise Refused("malformed_leaf", "an event leaf is JSON", str(error)) from error
         if not isinstance(members, dict):
             raise Refused("malformed_leaf", "an event leaf is a JSON object")

@@ -5,8 +5,12 @@ Pure but for the time that is passed in. May never let an alarm about an entry g
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sealwright.monitor.model import Alarm, Code, Finding
 
+MAX_DETAIL = 300
+"""Characters of an alarm's text."""
 _Key = tuple[Code, str, str]
 
 
@@ -15,11 +19,12 @@ class AlarmBook:
     `end`.
     """
 
-    def __init__(self, grace: float) -> None:
+    def __init__(self, grace: float, kept: Sequence[tuple[str, Alarm]] = ()) -> None:
+        """`kept` is what an earlier run kept, see `kept`."""
         self._grace = grace
         self._now = 0.0
-        self._kept: dict[_Key, Alarm] = {}
-        self._standing: dict[_Key, Alarm] = {}
+        self._kept: dict[_Key, Alarm] = {(one.code, one.log_id, subject): one for subject, one in kept}
+        self._standing = dict(self._kept)
         self._seen: dict[_Key, Alarm] = {}
         self._waiting: dict[_Key, float] = {}
         self._renewed: set[_Key] = set()
@@ -31,17 +36,17 @@ class AlarmBook:
 
     def keep(self, log_id: str, finding: Finding) -> None:
         """Something that stays true: an entry of a log."""
-        key = (finding.code, log_id, finding.subject)
+        key = _key(log_id, finding)
         self._kept.setdefault(key, self._alarm(log_id, finding))
 
     def at_once(self, log_id: str, finding: Finding) -> None:
         """Something that is wrong now."""
-        key = (finding.code, log_id, finding.subject)
+        key = _key(log_id, finding)
         self._seen[key] = self._standing.get(key) or self._alarm(log_id, finding)
 
     def after_grace(self, log_id: str, finding: Finding) -> None:
         """Something that is wrong if it lasts."""
-        key = (finding.code, log_id, finding.subject)
+        key = _key(log_id, finding)
         self._renewed.add(key)
         if self._now - self._waiting.setdefault(key, self._now) >= self._grace:
             self.at_once(log_id, finding)
@@ -54,6 +59,11 @@ class AlarmBook:
         return [alarm for key, alarm in self._standing.items() if key not in before]
 
     @property
+    def kept(self) -> list[tuple[str, Alarm]]:
+        """The alarms about entries, each with its subject."""
+        return [(subject, alarm) for (_, _, subject), alarm in self._kept.items()]
+
+    @property
     def standing(self) -> list[Alarm]:
         """Everything that is wrong, oldest first."""
         return sorted(self._standing.values(), key=lambda alarm: (alarm.at, alarm.log_id, alarm.code))
@@ -64,4 +74,14 @@ class AlarmBook:
         return any(key not in self._standing for key in self._waiting)
 
     def _alarm(self, log_id: str, finding: Finding) -> Alarm:
-        return Alarm(self._now, finding.code, log_id, finding.index, finding.detail)
+        return Alarm(self._now, finding.code, log_id, finding.index, printable(finding.detail))
+
+
+def _key(log_id: str, finding: Finding) -> _Key:
+    return finding.code, log_id, printable(finding.subject)
+
+
+def printable(text: str) -> str:
+    """Text that quotes what others wrote, made safe for a terminal and for JSON: one bounded line."""
+    shown = "".join(character if character.isprintable() else "\ufffd" for character in text)
+    return shown if len(shown) <= MAX_DETAIL else shown[: MAX_DETAIL - 1] + "\u2026"

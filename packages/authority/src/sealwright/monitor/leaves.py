@@ -6,6 +6,7 @@ anywhere but an announcement under the log's own identity.
 
 from __future__ import annotations
 
+import re
 import struct
 from base64 import urlsafe_b64decode
 from collections.abc import Collection, Sequence
@@ -24,7 +25,7 @@ from sealwright.monitor.model import Code, Finding
 from sealwright_validate import errors as validate_errors
 from sealwright_validate.documents import document_key, integer, open_compact, text
 from sealwright_validate.encoding import encode_base64url
-from sealwright_validate.jwk import thumbprint
+from sealwright_validate.jwk import public_key, thumbprint
 from sealwright_validate.keyset import LogKey
 
 ANNOUNCEMENT = "sealwright-key+jwt"
@@ -32,6 +33,7 @@ KEPT_MANIFESTS = 4_096
 """Digests of manifests that are remembered for a log."""
 MAX_FINDINGS = 100
 """Findings that are kept of one reading; one key's tokens are one finding."""
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _TOKEN = bytes((LEAF_VERSION, 1))
 _TIMES = struct.Struct(">QQ")
 _KID, _AT = slice(34, 66), 66
@@ -128,10 +130,16 @@ class LeafAudit:
             self._find(Code.MALFORMED_LEAF, "the first leaf is not the incarnation's", index, str(index))
         elif parsed.kind == KIND_KEY_EVENT:
             self._key_event(index, parsed.members)
-        elif parsed.members.get("type") == "manifest":
-            self.manifests[str(parsed.members.get("digest"))] = None
-            if len(self.manifests) > KEPT_MANIFESTS:
-                del self.manifests[next(iter(self.manifests))]
+        elif told.get("type") == "manifest":
+            self._manifest(index, told.get("digest"))
+
+    def _manifest(self, index: int, digest: object) -> None:
+        if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
+            self._find(Code.MALFORMED_LEAF, "a manifest's leaf without its digest", index, str(index))
+            return
+        self.manifests[digest] = None
+        if len(self.manifests) > KEPT_MANIFESTS:
+            del self.manifests[next(iter(self.manifests))]
 
     def _key_event(self, index: int, members: dict[str, Any]) -> None:
         name = str(members.get("kid"))
@@ -153,6 +161,7 @@ class LeafAudit:
 
     def _announced(self, index: int, name: str, kid: bytes, members: dict[str, Any]) -> None:
         told = open_compact(members.get("announcement"), ANNOUNCEMENT, self._identity)
+        public_key(told.get("jwk"))  # refuses what is no key of ours
         realm = text(told, "realm")
         named = (text(told, "kid"), thumbprint(told["jwk"]), told.get("incarnation"), members.get("realm"))
         if named != (name, name, self._log_id, realm) or kid in self.keys:

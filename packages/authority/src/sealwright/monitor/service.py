@@ -76,11 +76,12 @@ class Monitor:
         self._manifest: _Manifest | None = None
         self._pool = ThreadPoolExecutor(FETCHES, "monitor")
         self.tally = Tally()
-        self.alarms = AlarmBook(rules.grace)
+        saved = state.load() if state is not None else Saved()
+        self.alarms = AlarmBook(rules.grace, saved.kept)
         self.logs: dict[str, WatchedLog] = {}
         if state is not None:
             try:
-                self.logs = restored(state.load().logs, rules.realms, clock.wall())
+                self.logs = restored(saved.logs, rules.realms, clock.wall())
             except ValueError as error:
                 raise Misconfigured(
                     "monitor_state", f"the saved state does not fit itself: {error}"
@@ -100,7 +101,8 @@ class Monitor:
         self._compare(listed)
         self._look_for_silence(listed)
         if self._state is not None:
-            self._state.save(Saved({log_id: log.saved() for log_id, log in self.logs.items()}))
+            saved = {log_id: log.saved() for log_id, log in self.logs.items()}
+            self._state.save(Saved(saved, self.alarms.kept))
         return self.alarms.end()
 
     def report(self) -> Report:

@@ -13,6 +13,7 @@ import msgspec
 from sealwright.errors import Misconfigured
 from sealwright.files import make_private_directory, read_private, write_private
 from sealwright.monitor.leaves import KeyLife
+from sealwright.monitor.model import Alarm
 
 
 class SavedLog(msgspec.Struct, frozen=True):
@@ -28,9 +29,10 @@ class SavedLog(msgspec.Struct, frozen=True):
 
 
 class Saved(msgspec.Struct, frozen=True):
-    """Everything."""
+    """Everything; `kept` are the alarms about entries, each with its subject."""
 
     logs: dict[str, SavedLog] = {}
+    kept: list[tuple[str, Alarm]] = []
     format: int = 1
 
 

@@ -48,12 +48,16 @@ class FollowedLogs:
 
     def refresh(self, interval: float = 0.0) -> None:
         """Read the log lists, unless that was done within `interval` seconds. Failures are logged."""
-        with self._lock:
-            if abs(self._clock.now() - self._looked) < interval:
-                return
-            for follower in self._followers:
-                self._read(follower)
-            self._looked = self._clock.now()
+        # Whoever comes while it is being read does not wait: strangers must not tie up every thread.
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
+            if abs(self._clock.now() - self._looked) >= interval:
+                for follower in self._followers:
+                    self._read(follower)
+                self._looked = self._clock.now()
+        finally:
+            self._lock.release()
 
     def _read(self, follower: Follower) -> None:
         try:
