@@ -69,7 +69,7 @@ class Onlookers:
         self._files = LedgerFiles(files)
         self.troubles: list[Trouble] = []
         cosigners = open_cosigners(directory / "witness", "w.example")
-        follower = Follower(fetch, site.root(), clock=site.clock)
+        follower = Follower(fetch, site.pinned, clock=site.clock)
         book = FollowedLogs({}, [follower], site.clock)
         store = FileWitnessStore(directory / "witness" / "logs", [each.key for each in cosigners])
         self.witness = Witness(cosigners, book, store, site.clock)
@@ -93,7 +93,7 @@ class Onlookers:
     def monitor(self, memory: str = "monitor") -> Monitor:
         """The monitor with everything that it remembers; with another memory, one that comes new."""
         kept = StateFile(self._directory / memory)
-        follower = Follower(self._fetch, self._site.root(), clock=self._site.clock, state_file=kept.trust)
+        follower = Follower(self._fetch, self._site.pinned, clock=self._site.clock, state_file=kept.trust)
 
         def reach(_url: str) -> Callable[[str], bytes | None]:
             def find(path: str) -> bytes | None:
@@ -117,7 +117,7 @@ class Onlookers:
     def verdict(self, token: str, receipt: str | None) -> str | None:
         """What a relying party says that demands the witness's quorum: a reason, None for accepted."""
         clock = FixedClock(self._site.clock.time)
-        trust = Trust.fed(root=self._site.root(), clock=clock)
+        trust = Trust.fed(root=self._site.pinned, clock=clock)
         trust.feed(self._fetch("/manifest").body)
         audience = self._site.config.realms["enterprise"].audiences[0]
         expect = Expect(audience=audience, realm="enterprise", witnesses=self.policy)

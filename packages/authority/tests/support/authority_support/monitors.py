@@ -25,7 +25,7 @@ def monitor_of(
     witnesses: Witnesses | None = None,
 ) -> Monitor:
     kept = StateFile(state) if state else None
-    follower = Follower(site.fetch, site.root(), clock=site.clock, state_file=kept.trust if kept else None)
+    follower = Follower(site.fetch, site.pinned, clock=site.clock, state_file=kept.trust if kept else None)
     return Monitor(follower, rules, clock=site.clock, state=kept, witnesses=witnesses)
 
 

@@ -81,14 +81,16 @@ class PaperSite:
         self.ledger = Ledger(self.store, self.clock, lambda _log_id: None)
         self.seats: list[Seat] = []
         self.version = 0
+        self.root_version = 1
         self.list_version = 0
-        self.served: dict[str, bytes] = {"/root": self.root(), "/root/1": self.root()}
+        self.pinned = self.root()
+        self.served: dict[str, bytes] = {"/root": self.pinned, "/root/1": self.pinned}
         self.down = False
 
     def root(self) -> bytes:
-        """The root document that is pinned."""
+        """The root document of the current version."""
         payload = {
-            "version": 1,
+            "version": self.root_version,
             "issued_at": START,
             "expires_at": START + 31_536_000,
             "roles": {
@@ -99,6 +101,12 @@ class PaperSite:
         protected, body, signature = self._root_key.compact(payload).split(".")
         document = {"payload": body, "signatures": [{"protected": protected, "signature": signature}]}
         return json.dumps(document).encode()
+
+    def rotate_root(self) -> None:
+        """The root's next version: the same root key, another admission key."""
+        self.root_version += 1
+        self._admission_key = DocumentSigner(ADMISSION_TYPE, Ed25519PrivateKey.generate())
+        self.served |= {"/root": self.root(), f"/root/{self.root_version}": self.root()}
 
     def new_seat(self) -> Seat:
         """A new incarnation, admitted, with an active key for each realm; nothing is published yet."""
@@ -177,7 +185,7 @@ class PaperSite:
         return jws
 
     def serve_manifest(self, seat: Seat, jws: str) -> None:
-        document = {"root_version": 1, "admission": seat.admission, "manifest": jws}
+        document = {"root_version": self.root_version, "admission": seat.admission, "manifest": jws}
         self.served["/manifest"] = json.dumps(document).encode()
 
     def publish(self) -> None:
@@ -203,7 +211,7 @@ class PaperSite:
         index = seat.signer.journal.size
         self.do(seat, "statement", type="log-list", digest=digest)
         self.publish()
-        document = {"root_version": 1, "log_list": text, "receipt": self.receipt(seat, index)}
+        document = {"root_version": self.root_version, "log_list": text, "receipt": self.receipt(seat, index)}
         self.served["/ledger/log-list.json"] = json.dumps(document).encode()
 
     def receipt(self, seat: Seat, index: int) -> str:
