@@ -6,21 +6,27 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from authority_support.postgres import POSTGRESQL, database
 from sealwright.admin.memory import MemoryApprovalStore, MemoryAuditStore
 from sealwright.admin.model import Action, AuditEntry, ChangeRequest, Consent, Details
 from sealwright.admin.ports import ApprovalStore, AuditStore
 from sealwright.admin.rules import next_entry
 from sealwright.errors import Refused
 from sealwright.store.admin import SqlApprovalStore, SqlAuditStore
-from sealwright.store.db import open_state
+from sealwright.store.db import make_tables, open_state
 
 Stores = tuple[AuditStore, ApprovalStore]
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", POSTGRESQL])
 def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
     if request.param == "memory":
         yield MemoryAuditStore(), MemoryApprovalStore()
+        return
+    if request.param == "postgresql":
+        with database() as engine:
+            make_tables(engine)
+            yield SqlAuditStore(engine), SqlApprovalStore(engine)
         return
     engine = open_state(tmp_path)
     yield SqlAuditStore(engine), SqlApprovalStore(engine)

@@ -6,19 +6,31 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
+from authority_support.postgres import POSTGRESQL, database
 from sealwright.detection.memory import MemoryAlarmStore, MemoryCursors, MemoryObservationStore
 from sealwright.detection.model import Alarm, Code, Observation, Receipt, Report, Severity, ValidatorFacts
 from sealwright.detection.ports import AlarmStore, CursorStore, ObservationStore
 from sealwright.errors import Unavailable
-from sealwright.store.detection import SqlAlarmStore, SqlCursorStore, SqlObservationStore, open_detection
+from sealwright.store.detection import (
+    SqlAlarmStore,
+    SqlCursorStore,
+    SqlObservationStore,
+    make_detection_tables,
+    open_detection,
+)
 
 Stores = tuple[ObservationStore, AlarmStore, CursorStore]
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", POSTGRESQL])
 def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
     if request.param == "memory":
         yield MemoryObservationStore(), MemoryAlarmStore(), MemoryCursors()
+        return
+    if request.param == "postgresql":
+        with database() as engine:
+            make_detection_tables(engine)
+            yield SqlObservationStore(engine), SqlAlarmStore(engine), SqlCursorStore(engine)
         return
     engine = open_detection(tmp_path)
     yield SqlObservationStore(engine), SqlAlarmStore(engine), SqlCursorStore(engine)

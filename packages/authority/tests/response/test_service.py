@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from authority_support.postgres import POSTGRESQL, database
 from sealwright.admin.memory import MemoryAuditStore, MemoryStatements
 from sealwright.admin.model import Action
 from sealwright.admin.service import Auditor
@@ -18,14 +19,19 @@ from sealwright.response.model import Decision, Mode, Outcome, Preview, Response
 from sealwright.response.ports import ResponseStore
 from sealwright.response.rules import KEY_STOLEN
 from sealwright.response.service import Responder
-from sealwright.store.detection import open_detection
+from sealwright.store.detection import make_detection_tables, open_detection
 from sealwright.store.response import SqlResponseStore
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", POSTGRESQL])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ResponseStore]:
     if request.param == "memory":
         yield MemoryResponseStore()
+        return
+    if request.param == "postgresql":
+        with database() as engine:
+            make_detection_tables(engine)
+            yield SqlResponseStore(engine)
         return
     engine = open_detection(tmp_path)
     yield SqlResponseStore(engine)

@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from authority_support.postgres import POSTGRESQL, database
 from sealwright.detection.memory import SteppedClock
 from sealwright.errors import Unavailable
 from sealwright.response.ssf import http
@@ -28,7 +29,7 @@ from sealwright.response.ssf.rules import (
     token_revoked,
 )
 from sealwright.response.ssf.service import Transmitter
-from sealwright.store.db import open_state
+from sealwright.store.db import make_tables, open_state
 from sealwright.store.ssf import SqlStreamStore
 
 BASE = "http://127.0.0.1:8420"
@@ -124,10 +125,15 @@ class World:
         )
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", POSTGRESQL])
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     if request.param == "memory":
         yield World(MemoryStreamStore())
+        return
+    if request.param == "postgresql":
+        with database() as engine:
+            make_tables(engine)
+            yield World(SqlStreamStore(engine))
         return
     engine = open_state(tmp_path)
     yield World(SqlStreamStore(engine))
