@@ -25,9 +25,7 @@ from sealwright.response.ssf.memory import MemoryLine, MemoryReceivers, MemorySt
 from sealwright.response.ssf.model import PUSH, Event, Status
 from sealwright.response.ssf.ports import StreamStore
 from sealwright.response.ssf.pushing import HttpLine, Pusher, PushMetrics
-from sealwright.response.ssf.rules import (
-    token_revoked,
-)
+from sealwright.response.ssf.rules import token_revoked
 from sealwright.response.ssf.service import Transmitter
 from sealwright.store.db import make_tables, open_state
 from sealwright.store.ssf import SqlStreamStore
@@ -262,15 +260,8 @@ def test_an_event_that_nobody_acknowledges_is_told_of_unless_its_receiver_paused
 
     async def act(client: httpx.AsyncClient) -> None:
         stream_id = await world.push_stream(client)
-        pusher = Pusher(
-            world.transmitter,
-            world.store,
-            SIGNER,
-            MemoryLine(),
-            world.clock,
-            PushMetrics(CollectorRegistry()),
-            waited,
-        )
+        metrics = PushMetrics(CollectorRegistry())
+        pusher = Pusher(world.transmitter, world.store, SIGNER, MemoryLine(), world.clock, metrics, waited)
         began = world.clock.now()
         await world.transmitter.emit([world.revoked(1)])
         world.clock.time += 600
