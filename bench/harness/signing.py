@@ -7,7 +7,7 @@ into it: what is known of it comes over its socket and from /proc.
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -129,13 +129,18 @@ async def make_key(connection: Connection, algorithm: str) -> tuple[dict[str, An
 
 @contextlib.contextmanager
 def signer(
-    scratch: Path, algorithms: list[str], loop: Callable[[], asyncio.AbstractEventLoop] | None = None
+    scratch: Path,
+    algorithms: list[str],
+    loop: Callable[[], asyncio.AbstractEventLoop] | None = None,
+    custody: Mapping[str, Any] | None = None,
+    program: Sequence[str] | None = None,
 ) -> Iterator[Session]:
     """A signer with an active key for each algorithm; it ends on leaving. `loop` makes the client's event
-    loop.
+    loop, `custody` keeps the keys elsewhere than in memory, `program` is started instead of the signer.
     """
     with (scratch / "signer.log").open("wb") as log, asyncio.Runner(loop_factory=loop) as runner:
-        process = launch(policy(algorithms), scratch / "signer.sock", log=log)
+        asked = policy(algorithms) | ({"custody": dict(custody)} if custody else {})
+        process = launch(asked, scratch / "signer.sock", log=log, program=program)
         try:
             connection = runner.run(Connection.open(process.socket_path, CODEC))
             hello = runner.run(connection.hello())

@@ -5,21 +5,7 @@ on another.
 """
 
 from harness.model import Part
-from parts import (
-    alarms,
-    attest,
-    dumps,
-    growth,
-    issue,
-    lake,
-    ledger,
-    monitor,
-    revocation,
-    rollover,
-    sidecar,
-    signer,
-    validate,
-)
+from parts import alarms, attest, custody, dumps, growth, issue, lake, ledger, monitor, revocation, rollover, sidecar, signer, validate
 
 PARTS: tuple[Part, ...] = (
     issue.PART,
@@ -28,6 +14,7 @@ PARTS: tuple[Part, ...] = (
     signer.PART,
     revocation.PART,
     rollover.PART,
+    custody.PART,
     growth.PART,
     ledger.PART,
     monitor.PART,
