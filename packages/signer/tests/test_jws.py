@@ -1,6 +1,7 @@
 """Keys and signatures have one form each, and it is the one of the RFCs."""
 
 import base64
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -66,7 +67,7 @@ def test_a_verifier_takes_its_own_signature_and_no_other(alg: str) -> None:
     custody = MemoryCustody()
     handle = custody.generate(alg)
     verify = jws.verifier(custody.public_jwk(handle), alg)
-    signature = custody.sign([(handle, b"message")])[0]
+    signature = custody.sign([(handle, b"message", sha256(b"message").digest())])[0]
     verify(signature, b"message")
     for bad in (signature[:-1], signature + b"\0", b"", bytes(len(signature)), signature[::-1]):
         with pytest.raises(InvalidSignature):
@@ -75,7 +76,7 @@ def test_a_verifier_takes_its_own_signature_and_no_other(alg: str) -> None:
         verify(signature, b"massage")
     custody.destroy(handle)
     with pytest.raises(KeyError):
-        custody.sign([(handle, b"message")])
+        custody.sign([(handle, b"message", sha256(b"message").digest())])
 
 
 def test_only_kinds_that_the_signer_makes_have_a_jwk() -> None:

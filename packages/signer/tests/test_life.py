@@ -162,7 +162,7 @@ class FaultyCustody(MemoryCustody):
         super().__init__()
         self.left = after
 
-    def sign(self, wanted: Sequence[tuple[int, bytes]]) -> list[bytes]:
+    def sign(self, wanted: Sequence[tuple[int, bytes, bytes]]) -> list[bytes]:
         signatures = super().sign(wanted)
         for place, signature in enumerate(signatures):
             self.left -= 1

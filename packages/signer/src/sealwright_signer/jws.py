@@ -20,14 +20,20 @@ ES256 = ec.ECDSA(SHA256())
 RSA = {"RS256": padding.PKCS1v15(), "PS256": padding.PSS(padding.MGF1(SHA256()), 32)}
 ALGORITHMS = ("ES256", "EdDSA", *RSA)
 Verifier = Callable[[bytes, bytes], None]  # signature, message; raises InvalidSignature
+_encode64 = binascii.b2a_base64
 _URL_SAFE, _PLAIN = bytes.maketrans(b"+/", b"-_"), str.maketrans("-_", "+/")
 _BASE64URL = re.compile(r"(?:[A-Za-z0-9_-]{4})*(?:[A-Za-z0-9_-]{2,3})?")
 _REQUIRED = {"EC": ("crv", "kty", "x", "y"), "OKP": ("crv", "kty", "x"), "RSA": ("e", "kty", "n")}
 
 
+def b64(data: bytes) -> bytes:
+    """Base64url without padding (RFC 7515 section 2), as bytes."""
+    return _encode64(data, newline=False).translate(_URL_SAFE, b"=")
+
+
 def b64u(data: bytes) -> str:
     """Base64url without padding (RFC 7515 section 2)."""
-    return binascii.b2a_base64(data, newline=False).translate(_URL_SAFE, b"=").decode()
+    return _encode64(data, newline=False).translate(_URL_SAFE, b"=").decode()
 
 
 def unb64u(unverified: str) -> bytes:

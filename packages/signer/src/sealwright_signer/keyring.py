@@ -39,7 +39,7 @@ class Key:
     verify_until: int
     state: str = STAGED
     proven: bool = False  # its first signature was verified
-    headers: dict[str, str] = field(default_factory=dict)  # encoded JWS header and a dot, by token type
+    headers: dict[str, bytes] = field(default_factory=dict)  # encoded JWS header and a dot, by token type
 
     @property
     def live(self) -> bool:

@@ -14,10 +14,10 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 
 from sealwright_signer import evidence
-from sealwright_signer.custody import Custody
+from sealwright_signer.custody import Custody, Wanted
 from sealwright_signer.identity import Identity, spki_of
 from sealwright_signer.journal import STATEMENT, Journal, json_leaf, token_leaf
-from sealwright_signer.jws import RSA, b64u
+from sealwright_signer.jws import RSA, b64, b64u
 from sealwright_signer.keyring import SKEW, Key, Keyring
 from sealwright_signer.manifest import ManifestRules
 from sealwright_signer.policy import Policy
@@ -198,7 +198,7 @@ class _Batch:
         self._place, self._next = journal.log_id, journal.size
         self._all, draw = size <= ALWAYS_VERIFIED, os.urandom(10 * size)
         self._blinds, self._dice = b64u(draw[: 9 * size]), draw[9 * size :]  # 9 bytes are 12 characters
-        self._wanted = list[tuple[Any, bytes]]()  # handle and signing input
+        self._wanted = list[Wanted]()  # handle, signing input and its SHA-256
         self._rest = list[tuple[Key, int, bytes]]()  # key, exp and record's digest of each
 
     def _key(self, realm: str, kid: str) -> Key:
@@ -214,26 +214,26 @@ class _Batch:
         done, exp = len(self._rest), min(self._iat + ttl, key.verify_until)
         jti = f"{self._place}.{self._next + done}.{self._blinds[12 * done : 12 * done + 12]}"
         payload = f'{head},"iat":{self._iat},"exp":{exp},"jti":"{jti}"{tail}'
-        signing_input = (key.headers.get(typ) or _header(key, typ)) + b64u(payload.encode())
-        self._wanted.append((key.handle, signing_input.encode()))
+        message = (key.headers.get(typ) or _header(key, typ)) + b64(payload.encode())
+        self._wanted.append((key.handle, message, sha256(message).digest()))
         self._rest.append((key, exp, record))
 
     def sign(self, custody: Custody) -> tuple[Iterator[str], list[bytes]]:
         """The tokens as JSON strings, and their leaves: of all that were taken, or an error and none."""
-        tokens, leaves, iat = list[str](), list[bytes](), self._iat
+        tokens, leaves, iat, every = list[str](), list[bytes](), self._iat, self._all
         signatures = custody.sign(self._wanted) if self._wanted else []
         signed = zip(self._wanted, self._rest, signatures, self._dice[: len(self._rest)], strict=True)
-        for (_, message), (key, exp, record), signature, die in signed:
-            if self._all or not key.proven or key.alg in RSA or die < ONE_IN_SIXTEEN:
+        for (_, message, digest), (key, exp, record), signature, die in signed:
+            if die < ONE_IN_SIXTEEN or every or not key.proven or key.alg in RSA:
                 _require_valid(key, signature, message)
-            leaves.append(token_leaf(sha256(message).digest(), key.kid_raw, iat, exp, record))
+            leaves.append(token_leaf(digest, key.kid_raw, iat, exp, record))
             tokens.append(f'"{message.decode()}.{b64u(signature)}"')
         return iter(tokens), leaves
 
 
-def _header(key: Key, typ: str) -> str:
+def _header(key: Key, typ: str) -> bytes:
     header = encode({"alg": key.alg, "kid": key.kid, "typ": typ})
-    key.headers[typ] = encoded = b64u(header.encode()) + "."
+    key.headers[typ] = encoded = b64(header.encode()) + b"."
     return encoded
 
 

@@ -14,6 +14,9 @@ class CustodyLost(Exception):
     """What keeps the keys is gone for this incarnation, which ends and says why. Nothing was signed."""
 
 
+Wanted = tuple[Any, bytes, bytes]  # a handle, a message, and the message's SHA-256
+
+
 class Custody(Protocol):
     """Makes, uses and destroys private keys; a handle is whatever the custody likes."""
 
@@ -26,10 +29,11 @@ class Custody(Protocol):
         """Make a key for ES256, EdDSA, RS256 or PS256 and return its handle."""
         ...
 
-    def sign(self, wanted: Sequence[tuple[Any, bytes]]) -> list[bytes]:
+    def sign(self, wanted: Sequence[Wanted]) -> list[bytes]:
         """The raw JOSE signature (RFC 7518 section 3) of each message by its handle's key: all, or none.
 
-        KeyError for a handle that is dead; Refused when it failed this once; CustodyLost when for good.
+        The SHA-256 of a message comes with it, since the ledger needs it too. KeyError for a dead handle;
+        Refused when it failed this once; CustodyLost when for good.
         """
         ...
 

@@ -11,7 +11,6 @@ import socket
 import struct
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from hashlib import sha256
 from typing import Any
 
 from sealwright_signer.custody import CustodyLost
@@ -40,10 +39,10 @@ class Pkcs11Custody:
         self._keys[handle] = alg, made["jwk"]
         return handle
 
-    def sign(self, wanted: Sequence[tuple[int, bytes]]) -> list[bytes]:
+    def sign(self, wanted: Sequence[tuple[int, bytes, bytes]]) -> list[bytes]:
         """The raw JOSE signatures. Only EdDSA tells the keeper the message, the others its SHA-256."""
         keys = self._keys
-        told = [(h, m if keys[h][0] == "EdDSA" else sha256(m).digest()) for h, m in wanted]
+        told = [(h, message if keys[h][0] == "EdDSA" else digest) for h, message, digest in wanted]
         texts = [(handle, binascii.b2a_base64(data, newline=False).decode()) for handle, data in told]
         signatures = self.ask({"op": "sign", "wanted": texts})["signatures"]
         if len(signatures) != len(wanted):

@@ -45,9 +45,9 @@ class LeakingCustody:
             self._leak.flush()
         return handle
 
-    def sign(self, wanted: Sequence[tuple[int, bytes]]) -> list[bytes]:
+    def sign(self, wanted: Sequence[tuple[int, bytes, bytes]]) -> list[bytes]:
         """The raw JOSE signatures."""
-        return [self._signed(handle, message) for handle, message in wanted]
+        return [self._signed(handle, message) for handle, message, _ in wanted]
 
     def _signed(self, handle: int, message: bytes) -> bytes:
         key = self._keys[handle]

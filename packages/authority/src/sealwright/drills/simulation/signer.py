@@ -44,9 +44,9 @@ class CopyingCustody:
             raise KeyError(handle)
         return key
 
-    def sign(self, wanted: Sequence[tuple[int, bytes]]) -> list[bytes]:
+    def sign(self, wanted: Sequence[tuple[int, bytes, bytes]]) -> list[bytes]:
         """The raw JOSE signatures."""
-        return [jws.ecdsa_raw(self._key(handle).sign(message, jws.ES256)) for handle, message in wanted]
+        return [jws.ecdsa_raw(self._key(handle).sign(message, jws.ES256)) for handle, message, _ in wanted]
 
     def public_jwk(self, handle: int) -> dict[str, str]:
         """The required members of the public JWK."""
