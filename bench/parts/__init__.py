@@ -5,7 +5,22 @@ on another.
 """
 
 from harness.model import Part
-from parts import alarms, attest, custody, dumps, growth, issue, lake, ledger, monitor, revocation, rollover, sidecar, signer, validate
+from parts import (
+    alarms,
+    attest,
+    custody,
+    dumps,
+    growth,
+    issue,
+    lake,
+    ledger,
+    monitor,
+    revocation,
+    rollover,
+    sidecar,
+    signer,
+    validate,
+)
 
 PARTS: tuple[Part, ...] = (
     issue.PART,
