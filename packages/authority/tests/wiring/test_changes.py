@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import pytest
 from authority_support.site import running
 from sealwright.drills.sandbox import Sandbox
 from sealwright.drills.steps import active_key
+from sealwright_validate.sealwright_source import SealwrightSource
+from sealwright_validate.trust_state import TrustState
 
 pytestmark = pytest.mark.enable_socket
 
@@ -124,6 +127,46 @@ def metrics(site: Sandbox) -> str:
     page = connection.getresponse().read().decode()
     connection.close()
     return page
+
+
+def served(site: Sandbox, *, newer_than: int | None = None) -> tuple[int, int]:
+    """Status and version of the manifest; with `newer_than`, of the next one as soon as there is one."""
+    connection = http.client.HTTPConnection("127.0.0.1", site.config.server.port, timeout=60)
+    held = {"If-None-Match": f'"{newer_than}"', "Prefer": "wait=25"} if newer_than is not None else {}
+    connection.request("GET", "/manifest", headers=held)
+    answer = connection.getresponse()
+    answer.read()
+    version = int(str(answer.getheader("etag")).strip('"'))
+    connection.close()
+    return answer.status, version
+
+
+def test_a_request_for_the_next_manifest_waits_for_it(site: Sandbox) -> None:
+    _, now = served(site)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(served, site, newer_than=now)
+        kid = active_key(site, "consumer").kid
+        assert admin(site, f"/admin/keys/{kid}/revoke", {"reason": "superseded"})[0] == 200
+        status, version = waiting.result(60)
+    if status == 304:  # it waited for all of its time before the revocation was through
+        status, version = served(site, newer_than=now)
+    assert (status, version > now) == (200, True)
+
+
+def test_a_validator_without_a_stream_polls_and_learns_the_next_manifest(site: Sandbox) -> None:
+    state = TrustState(site.root.read_bytes(), clock=site.clock, skew=60)
+    source = SealwrightSource(state, site.url, clock=site.clock, push=True)
+    source.pull()
+    held = source.held
+    assert held is not None
+    kid = active_key(site, "consumer").kid
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(source.poll)
+        assert admin(site, f"/admin/keys/{kid}/revoke", {"reason": "superseded"})[0] == 200
+        assert waiting.result(60)
+    while source.held is None or source.held.snapshot.version == held.snapshot.version:
+        assert source.poll()
+    source.close()
 
 
 @pytest.fixture(scope="module")

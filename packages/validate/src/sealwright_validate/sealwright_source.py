@@ -24,6 +24,8 @@ _LOG: Final = logging.getLogger("sealwright_validate")
 _SILENCE: Final = (
     25.0  # seconds without a heartbeat (they come every 10) before the push channel counts as dead
 )
+_POLL_WAIT: Final = 4  # seconds; less than a request may take
+_POLLS: Final = 8  # long polls between two attempts at a stream
 _EAGER_INTERVAL: Final = 1.0  # seconds between pulls that unknown key ids may cause
 _OK: Final = 200
 _NOT_MODIFIED: Final = 304
@@ -126,14 +128,34 @@ class SealwrightSource:
         remaining = held.fresh_until - self._clock.monotonic()
         return max(RETRY_FIRST, remaining / 2 * JITTER.uniform(0.8, 1.0))
 
+    def poll(self) -> bool:
+        """Wait a few seconds for a newer publication and take it in; whether it was worth waiting there."""
+        held, began = self.state.held, self._clock.monotonic()
+        headers = {"Accept": "application/json", "Prefer": f"wait={_POLL_WAIT}"}
+        if held is not None:
+            headers["If-None-Match"] = f'"{held.snapshot.version}"'
+        answer = self.origin.get("/manifest", headers)
+        if answer.status == _OK:
+            self._take_in(answer.body)
+            self.refresher.arrived()
+            return True
+        if answer.status != _NOT_MODIFIED:
+            raise Unavailable(f"{self.origin.url}/manifest answered {answer.status}")
+        return self._clock.monotonic() - began >= 1  # at once: the other side does not wait
+
     def _listen(self, stop: Event) -> None:
-        retry = RETRY_FIRST
+        retry, silent = RETRY_FIRST, 0
         while not stop.is_set():
             try:
+                # Where two streams in a row brought nothing, something between does not let them through.
+                rounds = _POLLS if silent > 1 else 0
+                while rounds and not stop.is_set() and self.poll():
+                    rounds -= 1
+                silent += 1
                 for served in events(self.origin.stream("/manifest/events", silence=_SILENCE), b"manifest"):
                     if stop.is_set():
                         return
-                    retry = RETRY_FIRST
+                    retry, silent = RETRY_FIRST, 0
                     self._take_in(served)
                     self.refresher.arrived()
             except (Unavailable, Refused) as error:

@@ -24,9 +24,12 @@ from sealwright.errors import Unavailable
 from sealwright.keys.model import Key
 from sealwright.ledger.service import Ledger
 
+_WAIT = re.compile(r"(?:^|[,;\s])wait=([0-9]{1,3})(?:$|[,;\s])")
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
 MAX_CHECK_BODY = 2_048
 MAX_STREAMS = 2_048
+MAX_WAIT = 25
+"""Seconds that a request may wait for a newer manifest."""
 HEARTBEAT = 10.0
 """Seconds between comments on a quiet event stream."""
 _encode = msgspec.json.encode
@@ -115,12 +118,33 @@ class _Streams:
             self._open -= 1
 
 
+class _Polls:
+    """Requests that wait for a newer manifest, where no event stream comes through (RFC 7240 `wait`)."""
+
+    def __init__(self, feed: ManifestFeed) -> None:
+        self._feed = feed
+        self._held = 0
+
+    async def wait(self, request: Request, tag: str) -> None:
+        """Return when the manifest is not the one that the client has, or its patience is over."""
+        asked = _WAIT.search(request.headers.get("prefer", ""))
+        if asked is None or request.headers.get("if-none-match") != tag or self._held >= MAX_STREAMS:
+            return
+        self._held += 1
+        try:
+            await self._feed.newer(self._feed.version, min(int(asked[1]), MAX_WAIT))
+        finally:
+            self._held -= 1
+
+
 def manifest_routes(feed: ManifestFeed, trust: Path) -> list[Route]:
     """The manifest, its event stream, the root and its history."""
+    polls = _Polls(feed)
 
     async def manifest(request: Request) -> Response:
         if feed.document is None:
             return _problem(503, "no_manifest", "no key manifest is in force yet")
+        await polls.wait(request, f'"{feed.version}"')
         tag = f'"{feed.version}"'
         headers = {"cache-control": "no-cache", "etag": tag}
         if request.headers.get("if-none-match") == tag:
