@@ -17,6 +17,7 @@ from sealwright_validate.clock import SYSTEM_CLOCK
 from sealwright_validate.conformance.authority import ThrowawayAuthority
 from sealwright_validate.conformance.keys import jws
 from sealwright_validate.conformance.server import LoopbackServer, Served
+from sealwright_validate.tally import Observation
 
 EXPECT = Expect(audience="https://mail.example", realm="enterprise")
 CREDENTIALS = ("mail-api", "made-up-secret")
@@ -263,6 +264,32 @@ def test_a_forgery_with_an_unknown_key_is_reported_as_unverified(site: Site) -> 
     seen = site.served.observations[0]
     assert (seen["verdict"], seen["signature"], seen["kid"]) == ("unknown_key", "unverified", "stranger")
     assert seen["iss"] is None, "an unverified claim is nobody's word"
+
+
+def test_one_token_that_is_refused_again_and_again_is_reported_once_a_minute(site: Site) -> None:
+    trust = Trust.sealwright(site.url, root=site.authority.roots[0], push=False)
+    observer = site.report().observer(trust, mode="async", describe=dict)
+    now = SYSTEM_CLOCK.wall()
+
+    def refused(at: float, token: bytes = b"a", verdict: str = "token_expired") -> Observation:
+        return Observation(at, verdict, True, token * 32, "kid", {})
+
+    for seen in (
+        *[refused(now + second) for second in range(60)],  # one
+        refused(now + 1, verdict="audience_not_allowed"),  # another reason
+        refused(now + 1, token=b"b"),  # another token
+        refused(now + 60),  # a minute later
+        refused(now - 5),  # a clock that was set back silences nobody
+        *[Observation(now, "accepted", True, b"a" * 32, "kid", {}) for _ in range(3)],
+    ):
+        observer.note(seen)
+    until(lambda: observer.tally.sent == 8)
+    assert observer.tally.suppressed == 59
+    for number in range(5000):
+        observer.note(refused(now, token=b"%08d" % number))
+    assert len(observer._told) <= 4096
+    observer.close()
+    trust.close()
 
 
 @pytest.mark.parametrize("on_disk", [False, True])

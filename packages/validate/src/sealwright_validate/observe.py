@@ -36,6 +36,10 @@ _MAX_WAITING: Final = 50_000  # observations in memory before they are formed in
 _UNVERIFIED_PER_SECOND: Final = (
     50  # observations of tokens without a valid signature: noise that anyone can make
 )
+# One token that is refused again and again (by an old client, or to drown the others) is told once.
+_SAME_REFUSAL: Final = 60.0  # seconds
+_MAX_TOLD: Final = 4096
+ACCEPTED: Final = "accepted"
 _MAX_TEXT: Final = 256
 _MAX_AUDIENCES: Final = 32
 _STORED: Final = 202
@@ -81,6 +85,7 @@ class Observer:
         self._stop = Event()
         self._thread: Thread | None = None
         self._closed = False
+        self._told: dict[tuple[bytes, str], float] = {}
         self._bucket_second = 0
         self._bucket_used = 0
 
@@ -99,7 +104,7 @@ class Observer:
 
     def note(self, observation: Observation) -> None:
         """Take an observation in; it is sent within a fraction of a second while the authority answers."""
-        if not observation.signature_valid and not self._may_note_unverified(observation.at):
+        if observation.verdict != ACCEPTED and not self._may_note_refusal(observation):
             self._count(suppressed=1)
             return
         if len(self._waiting) >= _MAX_WAITING:
@@ -122,6 +127,20 @@ class Observer:
             _LOG.error("%d observations end with this process: nobody took them", lost)
         self._closed = True
         self._origin.close()
+
+    def _may_note_refusal(self, seen: Observation) -> bool:
+        if not seen.signature_valid:
+            return self._may_note_unverified(seen.at)
+        name = (seen.digest, seen.verdict)
+        with self._lock:
+            told = self._told.get(name)
+            if told is not None and told <= seen.at < told + _SAME_REFUSAL:
+                return False
+            self._told.pop(name, None)
+            while len(self._told) >= _MAX_TOLD:
+                del self._told[next(iter(self._told))]
+            self._told[name] = seen.at
+            return True
 
     def _may_note_unverified(self, at: float) -> bool:
         with self._lock:

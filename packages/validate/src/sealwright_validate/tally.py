@@ -20,7 +20,7 @@ class Observation(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Tally:
     """What became of the observations so far. `suppressed` are refusals without a valid signature over the
-    rate.
+    rate, and the same refusal of the same token within a minute.
     """
 
     sent: int = 0
