@@ -22,12 +22,14 @@ from sealwright.cli.tokens import claimed_place, part_members
 from sealwright.clock import SystemClock
 from sealwright.errors import Misconfigured, Refused, Unavailable
 from sealwright.ledger.files import LOG_LIST
+from sealwright.ledger.fsck_list import follow_roots
 from sealwright.ledger.model import Place
 from sealwright.wiring.inspect import Inspection, inspect
 from sealwright_validate import errors as validator
 from sealwright_validate.encoding import decode_json_object
 from sealwright_validate.fetch import Origin
 from sealwright_validate.log_list import LogList, open_log_list
+from sealwright_validate.manifest import served_root_version
 from sealwright_validate.note import Checkpoint
 from sealwright_validate.receipt import event_members, read_event_receipt, require_event, require_receipt
 from sealwright_validate.root import pinned_root
@@ -104,7 +106,9 @@ def _fetched(url: str, given: Mapping[str, Any]) -> str:
     return answer.body.decode("utf-8", "replace")
 
 
-RootFile = Annotated[Path | None, typer.Option("--root", help="The pinned root; the state's without it.")]
+RootFile = Annotated[
+    Path | None, typer.Option("--root", help="The pinned root, later ones beside it; the state's without it.")
+]
 ListFile = Annotated[
     Path | None, typer.Option("--log-list", help="A log list, however old; the state's without it.")
 ]
@@ -126,10 +130,10 @@ def verify(
     """
     if root is None or log_list is None:
         directory = configured(config, state).state.path
-        root, log_list = root or directory / "trust/root.json", log_list or directory / "ledger" / LOG_LIST
+        root, log_list = root or directory / "trust/root-1.json", log_list or directory / "ledger" / LOG_LIST
     unverified_token = None if token is None else _token(token)
     try:
-        logs = _logs(_read(root), _read(log_list))
+        logs = _logs(root, _read(log_list))
         proven = _proven(_read(receipt).decode("utf-8", "replace"), unverified_token, logs)
     except validator.Refused as error:
         if as_json:
@@ -155,15 +159,28 @@ def _read(file: Path) -> bytes:
         raise Misconfigured("unreadable_file", f"cannot read {file}: {error.strerror}") from error
 
 
-def _logs(root: bytes, unverified: bytes) -> LogList:
-    """The list, fresh or not: a log's key is what it was. A root that has expired still refuses it."""
-    trusted, now = pinned_root(root), SystemClock().now()
+def _logs(pinned: Path, unverified: bytes) -> LogList:
+    """The list, fresh or not: a log's key is what it was.
+
+    Later roots are followed where they lie beside the pinned one as `root-<version>.json`.
+    """
+    own = pinned_root(_read(pinned)).version
+    later = sorted(
+        (version, file) for file in pinned.parent.glob("root-*.json") if (version := _version(file)) > own
+    )
+    documents = [_read(pinned), *(_read(file) for _, file in later)]
+    trusted, former = follow_roots(documents, served_root_version(unverified))
     try:
-        return open_log_list(trusted, unverified, now=now)
+        return open_log_list(trusted, unverified, now=SystemClock().now(), former=former)
     except validator.Refused as error:
-        if error.reason is not validator.Reason.LOG_LIST_STALE:
+        if error.reason not in {validator.Reason.LOG_LIST_STALE, validator.Reason.ROOT_EXPIRED}:
             raise
-        return open_log_list(trusted, unverified, now=_made_at(unverified))
+        return open_log_list(trusted, unverified, now=_made_at(unverified), former=former)
+
+
+def _version(root: Path) -> int:
+    number = root.stem.removeprefix("root-")
+    return int(number) if number.isascii() and number.isdecimal() else 0
 
 
 def _made_at(unverified: bytes) -> float:

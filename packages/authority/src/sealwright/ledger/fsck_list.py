@@ -15,6 +15,7 @@ from sealwright.ledger.model import StoredList
 from sealwright_validate.encoding import decode_json_object
 from sealwright_validate.errors import Refused
 from sealwright_validate.log_list import ListedLog, LogList, open_log_list
+from sealwright_validate.manifest import served_root_version
 from sealwright_validate.root import Role, TrustedRoot, advance_root, pinned_root
 
 
@@ -51,20 +52,21 @@ def check_list(directory: Path, stored: StoredList | None, roots: list[bytes]) -
     faults: list[ListFault] = []
     served = file.read_bytes() if file.is_file() else None
     try:
-        root, former = _roots(roots)
+        root, former = follow_roots(roots, served_root_version(stored.document))
         listed = _open(root, former, stored.document)
     except Refused as error:
         faults.append(ListFault("log_list", "log_list", f"{error.reason}: {error.detail}"))
         return CheckedList({}, tuple(faults))
-    if served is not None and served != stored.document and not _is_neighbour(served, listed, root, former):
+    if served is not None and served != stored.document and not _is_neighbour(served, listed, roots):
         byte = first_difference(served, stored.document)
         faults.append(ListFault("log_list_file", LOG_LIST, "differs from the stored list", byte))
     return CheckedList(listed.logs, tuple(faults))
 
 
-def _is_neighbour(served: bytes, listed: LogList, root: TrustedRoot, former: list[Role]) -> bool:
+def _is_neighbour(served: bytes, listed: LogList, roots: list[bytes]) -> bool:
     """Whether the file holds the list before or after the stored one: it is written just behind the row."""
     try:
+        root, former = follow_roots(roots, served_root_version(served))
         return abs(_open(root, former, served).version - listed.version) == 1
     except Refused:
         return False
@@ -74,9 +76,16 @@ def _open(root: TrustedRoot, former: list[Role], document: bytes) -> LogList:
     return open_log_list(root, document, now=_issued_at(document), former=former)
 
 
-def _roots(documents: list[bytes]) -> tuple[TrustedRoot, list[Role]]:
-    root, former = pinned_root(documents[0]), []
+def follow_roots(documents: list[bytes], version: int) -> tuple[TrustedRoot, list[Role]]:
+    """The root of a version, followed from the first document, and who admitted signers before it.
+
+    Raises:
+        sealwright_validate's Refused: a document does not follow from the one before.
+    """
+    root, former = pinned_root(documents[0]), list[Role]()
     for document in documents[1:]:
+        if root.version >= version:
+            break
         former.append(root.admission)
         root = advance_root(root, document)
     return root, former
