@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
+from sealwright.cli.main import main
 from sealwright.config.model import WitnessConfig
 from sealwright.drills.sandbox import Sandbox, free_port
 from sealwright.witness.signing import open_cosigners
@@ -130,7 +131,7 @@ def receipt_of(http: httpx.Client, token: str) -> str:
 
 
 def test_heads_are_cosigned_once_the_witness_runs_and_everyone_agrees(
-    place: Place, http: httpx.Client
+    place: Place, http: httpx.Client, capsys: pytest.CaptureFixture[str]
 ) -> None:
     token = place.site.token()
     log_id = place.log_id(token)
@@ -138,6 +139,9 @@ def test_heads_are_cosigned_once_the_witness_runs_and_everyone_agrees(
     assert not place.cosigned(http, log_id), "there is no witness yet, and the head is published all the same"
     place.start_witness()
     eventually(lambda: place.cosigned(http, log_id), "the head was never cosigned")
+    assert main(["ledger", "witnesses", "--json", "--state", str(place.directory / "site")]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert [(one["witnesses"], one["error"]) for one in shown["witnesses"]] == [(["w"], "")]
     status, told = place.monitor("--witnesses", str(place.policy))
     assert (status, told["sound"], told["alarms"]) == (0, True, [])
     assert told["tokens"] >= 1

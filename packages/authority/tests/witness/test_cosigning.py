@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -249,6 +250,15 @@ def test_a_log_that_a_witness_does_not_know_yet_does_not_delay_the_others(scene:
     scene.scribe = known
     assert scene.who(scene.cosign()) == {"w0", "w1", "w2"}
     assert scene.troubles == []
+
+
+def test_a_stored_head_that_is_none_is_refused_as_the_publisher_expects(scene: Scene) -> None:
+    good = scene.stored()
+    forged = good.checkpoint.replace("\n5\n", "\n6\n")
+    for odd in (replace(good, checkpoint=forged), replace(good, checkpoint=""), replace(good, vkey="x")):
+        with pytest.raises(Refused) as caught:
+            scene.cosigning.cosign(odd, None)
+        assert caught.value.code == "log_signature"
 
 
 def test_two_keys_of_one_witness_are_asked_for_once(tmp_path: Path) -> None:

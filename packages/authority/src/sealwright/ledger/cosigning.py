@@ -17,6 +17,7 @@ from typing import Protocol
 from sealwright.clock import Clock
 from sealwright.errors import Refused, SealwrightError, Unavailable
 from sealwright.ledger.model import Log
+from sealwright_validate.errors import Misconfigured as Misused
 from sealwright_validate.errors import Refused as Disproved
 from sealwright_validate.note import Checkpoint, decimal, open_checkpoint
 from sealwright_validate.witnesses import Witness, WitnessPolicy, parse_log_key
@@ -111,8 +112,14 @@ class Cosigning:
         Args:
             stored: the log as it is durable; its tiles are on disk.
             published: the checkpoint that is published now, if any: its lines are kept for the same head.
+
+        Raises:
+            Refused: `log_signature`: what is stored is no head of this log.
         """
-        head = open_checkpoint(stored.checkpoint, parse_log_key(stored.vkey))
+        try:
+            head = open_checkpoint(stored.checkpoint, parse_log_key(stored.vkey))
+        except (Disproved, Misused) as error:
+            raise Refused("log_signature", "the stored head is not signed by its log", str(error)) from error
         lines = self._kept(stored.checkpoint, published, head)
         if not self._met(stored.checkpoint, lines, head):
             lines |= self._collect(stored, head)

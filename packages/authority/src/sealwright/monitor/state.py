@@ -61,5 +61,13 @@ class StateFile:
             raise Misconfigured("monitor_state", text) from error
 
     def save(self, saved: Saved) -> None:
-        """Replace it, durably."""
-        write_private(self._file, msgspec.json.encode(saved))
+        """Replace it, durably.
+
+        Raises:
+            Misconfigured: `monitor_state`: it cannot be written; what it said before stays.
+        """
+        try:
+            write_private(self._file, msgspec.json.encode(saved))
+        except OSError as error:
+            text = f"{self._file} cannot be written: {error.strerror}"
+            raise Misconfigured("monitor_state", text) from error

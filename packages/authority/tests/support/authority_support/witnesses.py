@@ -6,12 +6,15 @@ from base64 import b64encode
 from collections.abc import Sequence
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from authority_support.logs import Scribe, tokens
 from sealwright.store.witness import FileWitnessStore
 from sealwright.witness.book import FollowedLogs
 from sealwright.witness.service import Witness
-from sealwright.witness.signing import open_cosigners
+from sealwright.witness.signing import cosigner_of, open_cosigners
 from sealwright_validate.conformance.ledger import consistency_of
+from sealwright_validate.cosignature import ED25519
 from sealwright_validate.keyset import LogKey
 from sealwright_validate.merkle import leaf_hash
 
@@ -26,6 +29,11 @@ class TestClock:
 
     def now(self) -> float:
         return self.time
+
+
+def vkey_of_nobody() -> str:
+    """A witness's key that nobody holds any more."""
+    return cosigner_of("gone.example", ED25519, Ed25519PrivateKey.generate()).vkey
 
 
 def log_key(scribe: Scribe) -> LogKey:
