@@ -128,10 +128,12 @@ def readable(pid: int) -> Iterator[bytes]:
 class Scene:
     """A signer that signs all the time, and every form of its keys."""
 
-    def __init__(self, policy: dict[str, Any], folder: Path, *extra: str) -> None:
+    def __init__(
+        self, policy: dict[str, Any], folder: Path, *extra: str, through: tuple[str, ...] = ()
+    ) -> None:
         folder.mkdir()
         self.log = folder / "log"
-        program = [*command()[:4], TELLING, *command()[5:], "--", *extra]
+        program = [*through, *command()[:4], TELLING, *command()[5:], "--", *extra]
         with self.log.open("wb") as log:
             self.process: Process = launch(policy, folder / "run" / "signer", log=log, program=program)
         self.signed, self._ready, self._clean = 0, threading.Event(), set[bytes]()
@@ -141,7 +143,9 @@ class Scene:
             assert self._ready.wait(60), self.log.read_text()
             told = [line.split(" ", 1) for line in self.log.read_text().splitlines()]
             self.forms = {alg: forms(json.loads(secret)) for alg, secret in told}
-            needed = [] if extra else [self.isolation["secret_memory"], self.isolation["no_debugger"]]
+            needed = (
+                [] if extra or through else [self.isolation["secret_memory"], self.isolation["no_debugger"]]
+            )
             for measure in needed:
                 assert measure["state"] != "off", measure
                 if measure["state"] == "impossible":
@@ -276,6 +280,60 @@ def test_a_signer_that_is_killed_while_it_signs_leaves_no_core(
         assert os.WTERMSIG(status) == number
         assert not os.WCOREDUMP(status)
         assert "signer ends" not in scene.log.read_text()
+        scene.end()
+
+
+NOBODY = 65534
+AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+READER = """import sys
+with open(f"/proc/{sys.argv[1]}/maps") as maps, open(f"/proc/{sys.argv[1]}/mem", "rb", buffering=0) as memory:
+    for line in maps:
+        if line.split()[1].startswith("rw"):
+            begin, end = (int(edge, 16) for edge in line.split()[0].split("-"))
+            memory.seek(begin)
+            sys.stdout.buffer.write(memory.read(end - begin))"""
+
+
+def read_as_nobody(pid: int) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [*AS_NOBODY, *command()[:1], "-c", READER, str(pid)], capture_output=True, check=False, cwd="/"
+    )
+
+
+def test_the_same_user_reads_no_key_and_gets_no_core(policy: dict[str, Any], tmp_path: Path) -> None:
+    if not shutil.which("setpriv"):
+        pytest.skip("NO setpriv: nothing can be run as another user")
+    probe = [
+        *AS_NOBODY,
+        *command()[:4],
+        "import sys; sys.path += sys.argv[1:]; import cryptography, sealwright_signer",
+    ]
+    if subprocess.run([*probe, *command()[5:]], capture_output=True, check=False, cwd="/").returncode:
+        pytest.skip("NOBODY MAY NOT READ THIS INSTALLATION: the same user's dumps cannot be tried")
+    with subprocess.Popen([*AS_NOBODY, "sleep", "600"]) as ordinary:
+        until = time.monotonic() + 60
+        while not (got := read_as_nobody(ordinary.pid)).stdout and time.monotonic() < until:
+            time.sleep(0.1)
+        ordinary.kill()
+    assert got.stdout, "this reader reads nobody's memory, not even its own user's"
+    moments, scene = random_moments(), Scene(policy, tmp_path / "nobody", through=AS_NOBODY)
+    core = tmp_path / "open" / "core"
+    core.parent.mkdir()
+    core.parent.chmod(0o777)
+    try:
+        for _ in range(MOMENTS // 20):
+            next(moments)
+            tried = read_as_nobody(scene.process.pid)
+            assert b"PermissionError" in tried.stderr
+            assert scene.found(tried.stdout, tried.stderr) == set()
+        if shutil.which("gdb"):
+            asked = ["gdb", "-batch", "-nx", "-p", str(scene.process.pid), "-ex", f"gcore {core}"]
+            said = subprocess.run([*AS_NOBODY, *asked], capture_output=True, check=False, cwd="/")
+            assert b"ptrace: " in said.stderr
+            assert list(core.parent.iterdir()) == []
+            assert scene.found(said.stdout, said.stderr) == set()
+        assert scene.process.popen.poll() is None
+    finally:
         scene.end()
 
 

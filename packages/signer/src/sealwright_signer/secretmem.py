@@ -55,6 +55,28 @@ def _mover() -> tuple[mmap.mmap, int]:
     return page, int(line.split("-")[0], 16)
 
 
+def _mapped(fd: int, length: int, offset: int = 0) -> int:
+    """Address of a new mapping of secret pages; OSError when so many may not be locked."""
+    libc.mmap.restype = ctypes.c_void_p
+    nowhere, flags = ctypes.c_void_p(), mmap.PROT_READ | mmap.PROT_WRITE
+    taken, where = ctypes.c_size_t(length), ctypes.c_long(offset)
+    address: int = libc.mmap(nowhere, taken, flags, mmap.MAP_SHARED, fd, where)
+    if address == ctypes.c_void_p(-1).value:
+        limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] >> 20
+        raise OSError(0, f"RLIMIT_MEMLOCK is {limit} MiB, about {MEMLOCK >> 20} are needed")
+    return address
+
+
+def _require_room() -> None:
+    """Nothing may be moved unless all of it can be: a mapping that fails in place leaves a hole there."""
+    fd = checked(libc.syscall(447, 0x80000))
+    try:
+        os.ftruncate(fd, MEMLOCK)
+        libc.munmap(ctypes.c_void_p(_mapped(fd, MEMLOCK)), ctypes.c_size_t(MEMLOCK))
+    finally:
+        os.close(fd)
+
+
 def _move(mover: int, begin: int, end: int, name: str, used: int) -> None:
     size, offset, length = end - begin, 0, end - begin
     if name == "[stack]":  # it cannot grow downwards any more: give it all the room now
@@ -65,13 +87,7 @@ def _move(mover: int, begin: int, end: int, name: str, used: int) -> None:
     fd = checked(libc.syscall(447, 0x80000))  # memfd_secret, O_CLOEXEC
     try:
         os.ftruncate(fd, size)
-        libc.mmap.restype = ctypes.c_void_p
-        nowhere, flags = ctypes.c_void_p(), mmap.PROT_READ | mmap.PROT_WRITE
-        where, taken = ctypes.c_long(offset), ctypes.c_size_t(length)
-        copy = libc.mmap(nowhere, taken, flags, mmap.MAP_SHARED, fd, where)
-        if copy == ctypes.c_void_p(-1).value:
-            limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] >> 20
-            raise OSError(0, f"RLIMIT_MEMLOCK is {limit} MiB, about {MEMLOCK >> 20} are needed")
+        copy, taken = _mapped(fd, length, offset), ctypes.c_size_t(length)
         move = ctypes.PYFUNCTYPE(ctypes.c_void_p, *[ctypes.c_size_t] * 6)(mover)
         moved = move(copy, begin, length, end - size, size, fd)
         libc.munmap(ctypes.c_void_p(copy), taken)
@@ -106,6 +122,7 @@ def secret_memory() -> tuple[bool, str]:
     """Move everything; OSError where it cannot be done, in which case nothing or only a part is moved."""
     if platform.machine() not in _MOVE or not hasattr(libc, "mallopt"):
         raise OSError(0, f"not built for {platform.machine()} with this C library")
+    _require_room()
     used, (page, mover) = _settle_heap(), _mover()
     for _ in range(4):  # the work itself may make the interpreter map another arena
         ordinary = [m for m in _writable() if m[2] == "rw-p"]
