@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sealwright.cli.main import COMMANDS, LEAVES, main
+from sealwright.cli.main import COMMANDS, LEAVES, PROGRAMS, main
 
 HEAVY = ("sqlalchemy", "httpx", "uvicorn", "starlette", "cryptography", "jwt", "msgspec")
 
@@ -99,10 +99,11 @@ def test_a_leaf_is_called_under_its_own_name_with_its_own_arguments(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = list(sys.argv)
+    program = PROGRAMS.get(name, f"sealwright-{name}")
     assert main([name, "--help"]) == 0
-    assert f"usage: sealwright-{name} " in capsys.readouterr().out
+    assert f"usage: {program} " in capsys.readouterr().out
     assert main([name, "--no-such-option"]) != 0
-    assert f"sealwright-{name}" in capsys.readouterr().err
+    assert program in capsys.readouterr().err
     assert sys.argv == before
 
 
