@@ -52,7 +52,8 @@ class _Moment:
 
 
 def search(config: Config, clock: Clock) -> Told:
-    """Export, hunt, prune. Needs the extra `detect`."""
+    """Export, tidy up, hunt, prune. Needs the extra `detect`."""
+    from sealwright.detection.compaction import tidy
     from sealwright.detection.engine import DuckEngine
     from sealwright.detection.export import export
     from sealwright.detection.hunting import hunt
@@ -61,6 +62,7 @@ def search(config: Config, clock: Clock) -> Told:
     config.lake.mkdir(mode=0o700, parents=True, exist_ok=True)
     beside = Beside(stores.clients, stores.keys, stores.audit)
     exported = export(config.lake, stores.ledger, stores.keys, stores.observations, beside)
+    tidy(config.lake)  # before anything is read
     engine = DuckEngine(config.lake)
     try:
         params = Params(
