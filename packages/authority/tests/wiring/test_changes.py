@@ -6,6 +6,7 @@ import http.client
 import json
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from authority_support.site import running
 from sealwright.drills.sandbox import Sandbox
 from sealwright.drills.steps import active_key
+from sealwright.keys.model import KeyState
 from sealwright_validate.sealwright_source import SealwrightSource
 from sealwright_validate.trust_state import TrustState
 
@@ -127,6 +129,18 @@ def metrics(site: Sandbox) -> str:
     page = connection.getresponse().read().decode()
     connection.close()
     return page
+
+
+def test_a_key_that_somebody_wrote_into_the_database_is_not_in_the_jwks(site: Sandbox) -> None:
+    genuine = active_key(site, "enterprise")
+    mine = "A" * 43
+    jwk, state = genuine.jwk | {"kid": mine}, KeyState.VERIFY_ONLY
+    site.stores.keys.add(replace(genuine, kid=mine, jwk=jwk, state=state))
+    listed = {key["kid"] for key in site.call("/enterprise/jwks.json").body["keys"]}
+    with site.stores.keys._engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM keys WHERE kid = ?", (mine,))
+    assert genuine.kid in listed
+    assert mine not in listed
 
 
 def served(site: Sandbox, *, newer_than: int | None = None) -> tuple[int, int]:

@@ -14,9 +14,8 @@ from enum import StrEnum
 from sealwright.detection.model import Alarm, Facts, Severity, ValidatorStatus
 from sealwright.detection.rules import alarm_id
 from sealwright.keys import rules
+from sealwright.keys.announced import unannounced
 from sealwright.keys.model import Key, KeyPolicy, KeyState
-from sealwright.keys.publication import document_claims
-from sealwright.ledger.model import EventLeaf, parse_leaf
 
 INTERVAL = 10.0
 """Seconds between two looks."""
@@ -120,15 +119,9 @@ def _unused(key: Key, view: View, now: float) -> Iterator[Alarm]:
 
 def _unledgered(key: Key, view: View, now: float) -> Iterator[Alarm]:
     """A published key whose announcement is not in the ledger, or says something else than its row."""
-    leaf = view.leaf(key.log_id, key.ledger_index)
-    event = parse_leaf(leaf) if leaf is not None else None
-    told = event.members.get("announcement") if isinstance(event, EventLeaf) else None
-    claims = document_claims(told) if isinstance(told, str) else {}
-    windows = ("use_from", "use_until", "verify_until")
-    same = (claims.get("kid"), claims.get("realm"), claims.get("jwk")) == (key.kid, key.realm, key.jwk)
-    if not same or any(claims.get(name) != getattr(key, name) for name in windows):
-        facts: Facts = {"realm": key.realm, "log_id": key.log_id, "index": key.ledger_index}
-        facts["reason"] = "announced differently" if claims else "not announced there"
+    reason = unannounced(key, view.leaf)
+    if reason is not None:
+        facts: Facts = {"realm": key.realm, "log_id": key.log_id, "index": key.ledger_index, "reason": reason}
         yield _alarm(KeyAlarm.KEY_UNLEDGERED, Severity.CRITICAL, key.kid, now, facts, key.kid)
 
 

@@ -5,8 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sealwright.errors import Misconfigured
+from sealwright.keys.documents import document_claims
 from sealwright.keys.model import Key
 from sealwright.ledger.model import EventLeaf, parse_leaf
+
+Leaf = Callable[[str, int], bytes | None]
+"""Reads a leaf of the ledger: log id, index."""
+_TOLD = ("kid", "realm", "jwk", "use_from", "use_until", "verify_until")
+
+
+def unannounced(key: Key, leaf: Leaf) -> str | None:
+    """Why the ledger does not vouch for a key's row; None when its announcement says what the row says."""
+    found = leaf(key.log_id, key.ledger_index)
+    event = parse_leaf(found) if found is not None else None
+    told = event.members.get("announcement") if isinstance(event, EventLeaf) else None
+    if not isinstance(told, str):
+        return "not announced there"
+    claims = document_claims(told)
+    same = all(claims.get(name) == getattr(key, name) for name in _TOLD)
+    return None if same else "announced differently"
 
 
 class AnnouncedKeys:

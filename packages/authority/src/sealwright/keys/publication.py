@@ -6,9 +6,7 @@ to list a key that no admitted incarnation announced.
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -19,6 +17,7 @@ from sealwright.clock import Clock
 from sealwright.errors import Misconfigured, Refused, Unavailable
 from sealwright.keys import rules
 from sealwright.keys.announced import AnnouncedKeys
+from sealwright.keys.documents import document_claims
 from sealwright.keys.model import Incarnation, Key, KeyState, Manifest, Tombstone
 from sealwright.keys.ports import AdmissionPort, KeyStore, SignerPort
 
@@ -33,13 +32,6 @@ LOST = 16
 log = logging.getLogger(__name__)
 _canonical = msgspec.json.Encoder(order="deterministic")
 Listed = tuple[SignerPort, Incarnation, dict[str, Any]]
-
-
-def document_claims(document: str) -> dict[str, Any]:
-    """The payload of a JWS that our own signer just made over its connection; not verified here."""
-    payload = document.split(".")[1]
-    claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    return claims
 
 
 class Publication:

@@ -18,9 +18,10 @@ from typing import Any
 from sealwright.clock import Clock
 from sealwright.errors import Refused, Unavailable
 from sealwright.keys import rules
+from sealwright.keys.documents import document_claims
 from sealwright.keys.model import Key, KeyPolicy, KeyState, Manifest
 from sealwright.keys.ports import AdmissionPort, KeyStore, SignerPort
-from sealwright.keys.publication import Publication, document_claims
+from sealwright.keys.publication import Publication
 from sealwright.ledger.model import Place
 
 MAX_REASON = 200

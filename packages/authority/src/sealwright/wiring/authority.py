@@ -34,7 +34,8 @@ from sealwright.issuer.http import PATH_SUFFIX, TokenEndpoint
 from sealwright.issuer.model import RealmPolicy
 from sealwright.issuer.ports import SigningPort
 from sealwright.issuer.service import Issuer
-from sealwright.keys.model import KeyPolicy, Manifest
+from sealwright.keys.announced import unannounced
+from sealwright.keys.model import Key, KeyPolicy, Manifest
 from sealwright.keys.service import KeyService
 from sealwright.ledger import http as ledger_http
 from sealwright.ledger.files import LedgerFiles
@@ -211,7 +212,7 @@ class Authority:
                 *self.answers.public_routes(),
                 *discovery_http.realm_routes(
                     views,
-                    self.stores.keys.unretired,
+                    self._vouched_keys,
                     clock,
                     config.keys.lead,
                     self.figures.jwks_fetched,
@@ -258,6 +259,11 @@ class Authority:
     def _admission(self, log_id: str) -> dict[str, str] | None:
         found = self.stores.admissions.get(log_id)
         return {"statement": found.statement, "result": found.result} if found else None
+
+    def _vouched_keys(self) -> list[Key]:
+        """Keys that the ledger vouches for: what somebody wrote past the signers is published nowhere."""
+        leaf = self.stores.ledger.leaf
+        return [key for key in self.stores.keys.unretired() if unannounced(key, leaf) is None]
 
     def _revoked(self, kid: str) -> bool:
         key = self.stores.keys.get(kid)

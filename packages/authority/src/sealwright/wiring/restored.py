@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from sealwright.errors import Misconfigured
+from sealwright.keys.documents import document_claims
 from sealwright.keys.model import Manifest
-from sealwright.keys.publication import document_claims
 from sealwright.ledger.model import EventLeaf, parse_leaf
 from sealwright.ledger.ports import LedgerStore
 
