@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -17,9 +16,8 @@ import pytest
 
 from sealwright_signer import clock
 from sealwright_signer.client import Batch, Connection, Process, SignerGone, launch, reach_command
-from sealwright_signer.remote.address import parsed_address
-from sealwright_signer.remote.channel import ChannelError, calling, open_key, parsed_key, serving
-from signer_support.channel import START, Between, Far, between, key_of, start_far
+from sealwright_signer.remote.channel import calling, open_key, parsed_key, serving
+from signer_support.channel import START, Far, between, key_of, require_vsock_loopback, start_far
 
 pytestmark = pytest.mark.enable_socket
 Launch = Callable[..., Process]
@@ -175,6 +173,46 @@ def test_nobody_gets_an_answer_without_tls_1_3_and_a_key(far: Far, folder: Path,
                 await _spoken_to(far, context)
 
     run(main())
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        b"\xff\xff\xff\xff",
+        b"\0\0\0\1{",
+        b"\0\0\0\2[]",
+        b"\0\0\0\2{}",
+        b'\0\0\0\x0f{"op":"launch"}',
+        b'\0\0\0\x10{"op":"connect"}',
+        b'\0\0\0\x26{"op":"launch","policy":{"custody":1}}',
+    ],
+    ids=["too_long", "no_json", "no_object", "no_op", "no_policy", "no_signer", "no_custody"],
+)
+def test_nonsense_of_an_allowed_key_is_refused_and_the_far_end_goes_on(
+    far: Far, folder: Path, junk: bytes
+) -> None:
+    context = calling(open_key(folder / "near" / "channel.pem"), parsed_key(far.key))
+
+    async def main() -> None:
+        for _ in range(2):
+            reader, writer = await asyncio.open_connection(
+                "127.0.0.1", far.port, ssl=context, server_hostname="sealwright"
+            )
+            writer.write(junk)
+            answer = await reader.read()
+            assert b'"error"' in answer
+            writer.close()
+
+    run(main())
+    assert far.process.poll() is None
+    assert children(far.process.pid) == []
+
+
+def test_a_policy_from_elsewhere_names_no_library_that_the_host_does_not_allow(
+    reached: Launch, folder: Path, far: Far, policy: dict[str, Any]
+) -> None:
+    policy["custody"] = {"kind": "pkcs11", "module": "/usr/lib/anything.so"}
+    assert "does not let its signer load that module" in refused(reached(), folder, far)
 
 
 def test_a_recorded_conversation_played_again_does_nothing(reached: Launch, far: Far) -> None:
@@ -350,48 +388,3 @@ def test_vsock_carries_it_as_well(folder: Path, policy: dict[str, Any]) -> None:
     finally:
         near.terminate()
         far.stop()
-
-
-def require_vsock_loopback() -> None:
-    """Skip, saying so, unless this kernel carries vsock to itself (module vsock_loopback)."""
-    try:
-        with socket.socket(socket.AF_VSOCK) as listener, socket.socket(socket.AF_VSOCK) as caller:
-            listener.bind((socket.VMADDR_CID_ANY, socket.VMADDR_PORT_ANY))
-            listener.listen(1)
-            caller.settimeout(3)
-            caller.connect((1, listener.getsockname()[1]))
-    except (OSError, AttributeError) as error:
-        pytest.skip(
-            f"NO VSOCK LOOPBACK IN THIS KERNEL ({error}): modprobe vsock_loopback; vsock was not tried"
-        )
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "tls://", "tls://host", "http://host:1", "vsock://host:1", "tls://h:1/x", "tls://h:99999", "h:1"],
-)
-def test_what_is_no_address_is_refused(text: str) -> None:
-    with pytest.raises(ChannelError, match="no address"):
-        parsed_address(text)
-
-
-@pytest.mark.parametrize("text", ["", "ed25519:", "ed25519:AAAA", "rsa:" + "A" * 43, "ed25519:" + "!" * 43])
-def test_what_is_no_key_is_refused(text: str) -> None:
-    with pytest.raises(ChannelError, match="no key"):
-        parsed_key(text)
-
-
-def test_a_channel_key_is_made_once_and_only_its_owner_may_read_it(tmp_path: Path) -> None:
-    file = tmp_path / "quite" / "new" / "channel.pem"
-    first = open_key(file).public_key()
-    assert {place.stat().st_mode & 0o777 for place in (file.parent, file.parent.parent)} == {0o700}
-    assert open_key(file).public_key() == first
-    assert file.stat().st_mode & 0o777 == 0o600
-    file.chmod(0o644)
-    with pytest.raises(ChannelError, match="only its owner"):
-        open_key(file)
-
-
-def test_the_names_of_a_wire_are_exact() -> None:
-    assert Between(1).answers_left is None
-    assert str(parsed_address("tls://[::1]:8440")) == "tls://[::1]:8440"

@@ -14,7 +14,7 @@ import pytest
 from authority_support.programs import Programs, until
 from signer_support.softhsm import LABEL, SoftHsm, make_token
 
-pytestmark = [pytest.mark.slow, pytest.mark.enable_socket]
+pytestmark = [pytest.mark.slow, pytest.mark.enable_socket, pytest.mark.xdist_group("up-token")]
 
 
 def settings(hsm: SoftHsm) -> str:
@@ -26,6 +26,7 @@ def settings(hsm: SoftHsm) -> str:
     return (
         f"[custody]\n{quoted}\nsessions = 2\npatience = 30\n"
         f'reach = ["{hsm.tokens}"]\nenvironment = {{ {variables} }}\n[manifest]\nlife = "10s"\n'
+        '[keys]\nlead = "10s"\nuse = "80s"\n'
     )
 
 
@@ -65,6 +66,23 @@ def test_tokens_come_from_the_token_and_a_revoked_key_leaves_it(site: Programs, 
     assert revoked.returncode == 0, revoked.stdout + revoked.stderr
     after = until(lambda: site.token("enterprise"), "a token by another key")
     assert kid_of(after) != kid
+    until(lambda: hsm.objects() == live_keys(site), "as many keys in the token as are live")
+
+
+def test_a_rotation_makes_the_next_key_in_the_token_and_destroys_the_one_before(
+    site: Programs, hsm: SoftHsm
+) -> None:
+    before = kid_of(until(lambda: site.token("consumer"), "a token"))
+    assert site.run("keys", "rotate", "--realm", "consumer", "--apply").returncode == 0
+
+    def follower() -> str | None:
+        token = site.token("consumer")
+        return kid_of(token) if token and kid_of(token) != before else None
+
+    after = until(follower, "a token by the successor")
+    listed = {key["kid"]: key["state"] for key in json.loads(site.run("keys", "list", "--json").stdout)}
+    assert listed[before] == "verify-only"
+    assert listed[after] in ("active", "verify-only")  # it may have been followed already
     until(lambda: hsm.objects() == live_keys(site), "as many keys in the token as are live")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,16 +15,11 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+from signer_support.channel import free_port
+
 PATIENCE = 90.0
 """Seconds; far beyond what anything here takes."""
 UP = "Ctrl-C stops everything."
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        port: int = held.getsockname()[1]
-    return port
 
 
 def until(holds: Callable[[], Any], what: str) -> Any:

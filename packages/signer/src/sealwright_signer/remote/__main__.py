@@ -32,7 +32,7 @@ def _serve(options: argparse.Namespace) -> int:
         parsed_key(text)
     address, folder = parsed_address(options.listen), options.state.resolve()
     own = open_key(folder / "channel.pem")
-    settings = Settings(address, options.allow, folder, options.collector, options.grace)
+    settings = Settings(address, options.allow, folder, options.collector, options.grace, options.module)
 
     def ready() -> None:
         sys.stdout.write(f"serving {address}#{key_text(own.public_key())}\n")
@@ -76,6 +76,9 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--allow", required=True, action="append", help="raw public key of an authority")
     serve.add_argument("--collector", default="none", help="how evidence is collected: name or name:/path")
     serve.add_argument("--grace", type=float, default=60.0, help="seconds that a signer outlives its channel")
+    serve.add_argument(
+        "--module", action="append", default=[], help="PKCS#11 library that custody may use (none by default)"
+    )
     for command in (key, serve):
         command.add_argument("--state", type=Path, required=True, help="a folder of this program's own")
     reach = commands.add_parser("reach", help="have a signer over there (started by the supervisor)")

@@ -4,7 +4,9 @@ TLS is spoken on both. May never look up or open anything that the address does 
 """
 
 import asyncio
+import contextlib
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -53,38 +55,49 @@ def _vsock() -> socket.socket:
 def listener(address: Address) -> socket.socket:
     """A listening socket; ChannelError with the reason."""
     try:
-        if address.kind == "vsock":
-            sock = _vsock()
+        if address.kind == "tls":
+            family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+            return socket.create_server((address.host, address.port), family=family, backlog=64)
+        with _closing_on_error(_vsock()) as sock:
             sock.bind((socket.VMADDR_CID_ANY if address.host == ANY else int(address.host), address.port))
             sock.listen(64)
             return sock
-        family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-        return socket.create_server((address.host, address.port), family=family, backlog=64)
     except OSError as error:
         raise ChannelError(f"cannot listen on {address}: {error.strerror or error}") from None
+
+
+@contextlib.contextmanager
+def _closing_on_error(sock: socket.socket) -> Iterator[socket.socket]:
+    with contextlib.ExitStack() as stack:
+        stack.callback(sock.close)
+        yield sock
+        stack.pop_all()
 
 
 async def connected(address: Address) -> socket.socket:
     """A connected socket; ChannelError with the reason."""
     loop = asyncio.get_running_loop()
     try:
-        if address.kind == "vsock":
-            sock = _vsock()
-            sock.setblocking(False)
-            async with asyncio.timeout(CONNECT):
-                await loop.sock_connect(sock, (int(address.host), address.port))
-            return sock
         async with asyncio.timeout(CONNECT):
-            found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-            sock = socket.socket(found[0][0], socket.SOCK_STREAM)
-            sock.setblocking(False)
-            await loop.sock_connect(sock, found[0][4])
+            if address.kind == "vsock":
+                made, place = _vsock(), (int(address.host), address.port)
+            else:
+                found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+                made, place = socket.socket(found[0][0], socket.SOCK_STREAM), found[0][4]  # type: ignore[assignment] # as the family has it
+            with _closing_on_error(made) as sock:
+                sock.setblocking(False)
+                await loop.sock_connect(sock, place)
+                if address.kind == "tls":
+                    _keep_alive(sock)
+                return sock
     except TimeoutError:
         raise ChannelError(f"cannot reach {address}: no answer in {CONNECT:.0f} s") from None
     except (OSError, ValueError) as error:
         raise ChannelError(f"cannot reach {address}: {getattr(error, 'strerror', None) or error}") from None
+
+
+def _keep_alive(sock: socket.socket) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in _KEEPALIVE.items():
         sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return sock

@@ -46,6 +46,8 @@ class Settings:
     folder: Path
     collector: str
     grace: float
+    modules: Sequence[str] = ()
+    """Libraries of PKCS#11 tokens that a policy may name; a policy comes from another host."""
 
 
 @dataclass(slots=True)
@@ -58,6 +60,14 @@ class Running:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     holders: int = 0
     last_call: asyncio.TimerHandle | None = None
+
+
+def _require_allowed(policy: Any, modules: Sequence[str]) -> None:
+    custody = policy.get("custody") if type(policy) is dict else None
+    if type(custody) is not dict:
+        raise ChannelError("a policy is needed")
+    if "module" in custody and custody["module"] not in modules:
+        raise ChannelError("this host does not let its signer load that module: see --module")
 
 
 class Host:
@@ -118,8 +128,7 @@ class Host:
             raise ChannelError("no such operation")
 
     async def _launch(self, owner: str, policy: Any) -> Running:
-        if type(policy) is not dict:
-            raise ChannelError("a policy is needed")
+        _require_allowed(policy, self._settings.modules)
         async with self._changing:
             if self._running is not None:
                 if self._running.owner != owner and not self._running.ended.is_set():

@@ -2,13 +2,17 @@
 
 import asyncio
 import contextlib
+import itertools
 import os
 import select
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import pytest
 
 from sealwright_signer.remote.channel import key_text, open_key
 
@@ -70,13 +74,17 @@ def start_far(
     return Far(process, int(address.rpartition(":")[2]), key, folder)
 
 
-def free_port() -> int:
-    """A loopback port that nobody listens on now."""
-    import socket
+_offers = itertools.count(os.getpid())
 
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        port: int = held.getsockname()[1]
-    return port
+
+def free_port() -> int:
+    """A loopback port that is still free when it is used: below those that the kernel gives away by itself,
+    and no other process of these tests, whose id is another, begins to look at the same.
+    """
+    while True:
+        port = 10_000 + 7 * next(_offers) % 20_000
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 @dataclass(slots=True)
@@ -152,3 +160,17 @@ async def between(target: int) -> AsyncIterator[Between]:
     finally:
         made.cut()
         server.close()
+
+
+def require_vsock_loopback() -> None:
+    """Skip, saying so, unless this kernel carries vsock to itself (module vsock_loopback)."""
+    try:
+        with socket.socket(socket.AF_VSOCK) as listener, socket.socket(socket.AF_VSOCK) as caller:
+            listener.bind((socket.VMADDR_CID_ANY, socket.VMADDR_PORT_ANY))
+            listener.listen(1)
+            caller.settimeout(3)
+            caller.connect((1, listener.getsockname()[1]))
+    except (OSError, AttributeError) as error:
+        pytest.skip(
+            f"NO VSOCK LOOPBACK IN THIS KERNEL ({error}): modprobe vsock_loopback; vsock was not tried"
+        )
