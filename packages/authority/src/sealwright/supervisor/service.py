@@ -1,7 +1,7 @@
 """Starts the parts in order, watches them, restarts what dies, ends them in reverse order.
 
-One thread, no network of its own. May never leave a child behind when it returns, and never gives up on a
-part that was up once.
+One thread, nothing read from a network. May never leave a child behind when it returns, and never gives up on
+a part that was up once.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Puts the supervisor's process together: root of trust, admission, signers, the authority and the demo as
 children.
 
-Holds the admission key while it runs, so it opens no network socket. May never hand a key to a child.
+Holds the admission key while it runs, so it reads from no network: it keeps the authority's listening socket
+over restarts and never accepts from it (ADR 0015). May never hand a key to a child.
 """
 
 from __future__ import annotations
