@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from authority_support.logs import Scribe
+from sealwright.cli.main import main
 from sealwright.config import Config, RetentionConfig, StateConfig
 from sealwright.config.retention import DAY, PROFILES, retention_of, retention_problems
 from sealwright.errors import Refused, Unavailable
@@ -259,3 +260,24 @@ def test_a_full_disk_stops_issuing_and_not_logging(tmp_path: Path) -> None:
     [log] = store.logs()
     assert log.size == int(released)
     assert check_ledger(store, tmp_path / "ledger").sound
+
+
+def test_the_commands_print_their_plan_and_change_nothing_without_apply(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = ["--state", str(site.directory)]
+    jti = f"{site.scribe.log_id}.7.AAAAAAAAAAAA"
+    assert main(["ledger", "retention", *state]) == 0
+    assert "kept for 730 days after the end of trust" in capsys.readouterr().out
+    # The leaves are of 2023, so by the host's clock they are due.
+    for asked in (["archive"], ["erase", jti, "--reason", "asked"]):
+        assert main(["ledger", *asked, *state]) == 0
+        assert "nothing was changed" in capsys.readouterr().out
+    assert site.records() == LEAVES
+    assert site.keeper.cold.segments(site.scribe.log_id) == []
+    for asked in (["erase", jti, "--reason", "asked"], ["archive"]):
+        assert main(["ledger", *asked, "--apply", *state]) == 0
+    assert site.records() == LEAVES - 1
+    assert [segment.end for segment in site.keeper.cold.segments(site.scribe.log_id)] == [LEAVES]
+    assert main(["ledger", "fsck", *state]) == 0
+    assert main(["ledger", "erase", "no jti", "--reason", "x", *state]) == 2

@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -68,12 +68,24 @@ def content_of(listed: Sequence[dict[str, Any]]) -> str:
     return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()
 
 
+class Listing(Protocol):
+    """What there is to list."""
+
+    def logs(self) -> list[dict[str, Any]]:
+        """The members `logs` of a list as things stand."""
+        ...
+
+    def marks(self) -> object:
+        """Something that differs whenever a log opened or closed; asked at every look, so it is cheap."""
+        ...
+
+
 class LogLists:
     """Keeps the served list true.
 
     Args:
         store: where the newest list is kept.
-        listed: the members `logs` as things stand.
+        listing: what is listed, as things stand.
         state: enters a statement in the ledger; returns its place.
         receipt: makes the receipt of a place.
         clock: the current time.
@@ -85,7 +97,7 @@ class LogLists:
     def __init__(
         self,
         store: LogListStore,
-        listed: Callable[[], list[dict[str, Any]]],
+        listing: Listing,
         state: Callable[[str, str], Awaitable[Place]],
         receipt: Callable[[Place], str],
         clock: Clock,
@@ -93,8 +105,9 @@ class LogLists:
         authority: str,
         root_version: int,
     ) -> None:
+        self._quiet: tuple[object, int] | None = None
         self._store = store
-        self._listed = listed
+        self._listing = listing
         self._state = state
         self._receipt = receipt
         self._clock = clock
@@ -109,12 +122,15 @@ class LogLists:
         Raises:
             Unavailable: no signer serves, or its leaf is not published in time; the old list stays.
         """
-        listed = await asyncio.to_thread(self._listed)
+        marks, now = await asyncio.to_thread(self._listing.marks), int(self._clock.now())
+        if self._quiet is not None and self._quiet[0] == marks and now < self._quiet[1]:
+            return False
+        listed = await asyncio.to_thread(self._listing.logs)
         last = await asyncio.to_thread(self._store.latest)
-        now = int(self._clock.now())
         if last is not None and not self._due(last, content_of(listed), now):
             if not self._written:  # a crash may have come between the row and the file
                 await asyncio.to_thread(self._serve, last.document)
+            self._quiet = (marks, _half(last))
             return False
         version = (last.version if last else 0) + 1
         text = msgspec.json.encode(
@@ -140,7 +156,7 @@ class LogLists:
 
     @staticmethod
     def _due(last: StoredList, content: str, now: int) -> bool:
-        return last.content != content or now >= last.issued_at + (last.expires_at - last.issued_at) // 2
+        return last.content != content or now >= _half(last)
 
     async def _published(self, place: Place) -> str:
         waited = 0.0
@@ -152,3 +168,8 @@ class LogLists:
                     raise
             await asyncio.sleep(POLL)
             waited += POLL
+
+
+def _half(last: StoredList) -> int:
+    """When half of a list's time is over, seconds since 1970."""
+    return last.issued_at + (last.expires_at - last.issued_at) // 2

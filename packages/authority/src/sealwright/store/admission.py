@@ -10,7 +10,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Column, Connection, Engine, Integer, String, Table, Text, insert, or_, select, update
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    Integer,
+    String,
+    Table,
+    Text,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
@@ -136,6 +149,13 @@ class SqlAdmissionStore:
         query = select(admissions).order_by(admissions.c.admitted_at, admissions.c.log_id)
         with self._reader.connect() as connection:
             return [_admission(row) for row in connection.execute(query).mappings()]
+
+    def counts(self) -> tuple[int, int]:
+        """How many there are, and how many of them are closed."""
+        query = select(func.count(), func.count(admissions.c.closed_at)).select_from(admissions)
+        with self._reader.connect() as connection:
+            every, closed = connection.execute(query).one()
+        return every, closed
 
     def ever(self) -> bool:
         """Whether anything was ever admitted here."""

@@ -156,6 +156,13 @@ class SqlLedgerStore:
         with self._reader.connect() as connection:
             return [_log(row) for row in connection.execute(select(logs).order_by(logs.c.id)).mappings()]
 
+    def counts(self) -> tuple[int, int]:
+        """How many logs there are, and how many of them are closed."""
+        query = select(func.count(), func.count(logs.c.closed_at)).select_from(logs)
+        with self._reader.connect() as connection:
+            every, closed = connection.execute(query).one()
+        return every, closed
+
     def frontier(self, log_id: str) -> tuple[bytes, ...]:
         """Roots of the perfect subtrees at the log's size, largest first."""
         with self._reader.connect() as connection:

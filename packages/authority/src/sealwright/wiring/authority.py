@@ -47,7 +47,7 @@ from sealwright.ledger.service import Ledger
 from sealwright.wiring.clients import CachedClients, ReporterCredentials
 from sealwright.wiring.figures import Figures
 from sealwright.wiring.keywatch import KeyFigures, KeyWatch
-from sealwright.wiring.log_list import listing
+from sealwright.wiring.log_list import StoredListing
 from sealwright.wiring.receivers import Receivers
 from sealwright.wiring.response import Answers, Given
 from sealwright.wiring.selfcheck import SelfCheck
@@ -159,7 +159,7 @@ class Authority:
             receipts=receipts,
             lists=LogLists(
                 stores.lists,
-                listing(stores.admissions, stores.ledger, files),
+                StoredListing(stores.admissions, stores.ledger, files),
                 keys.statement,
                 receipts.at,
                 clock,

@@ -5,7 +5,7 @@ May never list a log without its admission.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from sealwright.admission.documents import from_b64u
@@ -19,15 +19,21 @@ from sealwright_validate.keyset import LogKey
 from sealwright_validate.log_list import vkey_of
 
 
-def listing(
-    admissions: SqlAdmissionStore, ledger: SqlLedgerStore, files: LedgerFiles
-) -> Callable[[], list[dict[str, Any]]]:
-    """The members `logs` of the list as things stand when it is called."""
+@dataclass(frozen=True, slots=True)
+class StoredListing:
+    """What the stores have to list."""
 
-    def listed() -> list[dict[str, Any]]:
-        return entries([_admitted(one) for one in admissions.all()], ledger.logs(), files)
+    admissions: SqlAdmissionStore
+    ledger: SqlLedgerStore
+    files: LedgerFiles
 
-    return listed
+    def logs(self) -> list[dict[str, Any]]:
+        """The members `logs` of the list as things stand."""
+        return entries([_admitted(one) for one in self.admissions.all()], self.ledger.logs(), self.files)
+
+    def marks(self) -> object:
+        """How many admissions and logs there are, and how many of each are closed."""
+        return self.admissions.counts(), self.ledger.counts()
 
 
 def _admitted(one: Admission) -> Admitted:

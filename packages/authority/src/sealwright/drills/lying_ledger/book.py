@@ -35,7 +35,7 @@ from sealwright.ledger.publisher import Publisher
 from sealwright.ledger.receipts import Receipts
 from sealwright.ledger.service import Ledger, LogWriter
 from sealwright.wiring.authority import key_policies
-from sealwright.wiring.log_list import listing
+from sealwright.wiring.log_list import StoredListing
 from sealwright.wiring.stores import Stores
 
 HOUR, DAY = 3_600.0, 86_400.0
@@ -235,7 +235,7 @@ class Book:
             return receipts.at(place)
 
         publish_all()
-        listed = listing(self.stores.admissions, self.stores.ledger, self.files)
+        listed = StoredListing(self.stores.admissions, self.stores.ledger, self.files)
         url, top = self.config.server.url, self.files.hot
         lists = LogLists(self.stores.lists, listed, service.statement, receipt, self.clock, top, url, 1)
         await lists.keep()

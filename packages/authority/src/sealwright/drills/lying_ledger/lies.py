@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -16,7 +17,7 @@ from sealwright.ledger.log_list import LogLists
 from sealwright.ledger.model import Place
 from sealwright.ledger.publisher import Publisher
 from sealwright.ledger.receipts import Receipts
-from sealwright.wiring.log_list import listing
+from sealwright.wiring.log_list import StoredListing
 
 Lie = Callable[[Scene], Host]
 
@@ -101,6 +102,22 @@ def drop(scene: Scene) -> Host:
     return host
 
 
+@dataclass(frozen=True, slots=True)
+class _Without:
+    """A listing that leaves one log out."""
+
+    full: StoredListing
+    log_id: str
+
+    def logs(self) -> list[dict[str, Any]]:
+        """All but that one."""
+        return [entry for entry in self.full.logs() if entry["id"] != self.log_id]
+
+    def marks(self) -> object:
+        """Always new."""
+        return object()
+
+
 async def _list_without(scene: Scene, log_id: str) -> bytes:
     """A list that a live signer stated, as the host asked it to. It grows the book's log by a leaf."""
     book = scene.book
@@ -115,11 +132,11 @@ async def _list_without(scene: Scene, log_id: str) -> bytes:
         publisher.publish(place.log_id)
         return receipts.at(place)
 
-    full = listing(book.stores.admissions, book.stores.ledger, book.files)
+    full = StoredListing(book.stores.admissions, book.stores.ledger, book.files)
     store = book.stores.lists
     lists = LogLists(
         store,
-        lambda: [entry for entry in full() if entry["id"] != log_id],
+        _Without(full, log_id),
         state,
         receipt,
         book.clock,
