@@ -10,6 +10,7 @@ from parts import (
     attest,
     custody,
     dumps,
+    genuine,
     growth,
     issue,
     lake,
@@ -36,5 +37,6 @@ PARTS: tuple[Part, ...] = (
     attest.PART,
     dumps.PART,
     alarms.PART,
+    genuine.PART,
     lake.PART,
 )

@@ -6,6 +6,7 @@ import pytest
 
 pytest.importorskip("ibis", reason="THE EXTRA `detect` IS ABSENT: install sealwright[detect]")
 
+from sealwright.cli.main import main
 from sealwright.detection.catalogue.entries import BY_CODE
 from sealwright.detection.engine import DuckEngine
 from sealwright.detection.lab.attacks import Truth
@@ -50,3 +51,10 @@ def test_every_hidden_contradiction_is_found_and_none_is_made_up(world: tuple[Pa
     for guess in ("low_and_slow", "volume_burst", "impossible_travel", "token_replayed"):
         assert by_code[guess].recall == 1.0
     assert "| `never_issued` | 320 | 320 | 0 | 0 | 1.000 | 1.000 | at once |" in as_markdown(scores)
+
+
+def test_the_table_is_only_written_where_there_is_a_place_for_it(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("no table here\n")
+    assert main(["lab", "report", "--events", "1000", "--write", str(page)]) == 2
+    assert page.read_text() == "no table here\n"
