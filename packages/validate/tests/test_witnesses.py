@@ -3,8 +3,9 @@
 A malicious log here holds the real identity key: everything it says carries the right signature.
 """
 
+import json
 import struct
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -27,6 +28,7 @@ from sealwright_validate.keyset import LogKey
 from sealwright_validate.note import open_checkpoint
 from sealwright_validate.receipt import token_leaf
 from sealwright_validate.sidecar.settings import settings_from
+from sealwright_validate.witnesses import parse_log_key
 
 MAIL = "https://mail.example"
 World = Any
@@ -263,3 +265,43 @@ def test_the_example_key_of_a_witness_must_be_its_own() -> None:
     assert key.name == "w.example/a"
     with pytest.raises(Misconfigured):
         parse_cosigner(SAME.replace("w.example/a", "w.example/b"))
+
+
+VECTOR = Path(__file__).resolve().parents[3] / "vectors" / "witness.json"
+
+
+def test_the_committed_vectors_are_judged_as_they_say() -> None:
+    if not VECTOR.is_file():
+        pytest.skip(f"VECTORS ABSENT: {VECTOR} is not beside this installation")
+    vector = json.loads(VECTOR.read_text(encoding="utf-8"))
+    policy, key = WitnessPolicy.parse(vector["policy"]), parse_log_key(vector["log_vkey"])
+    at = 1_800_000_001
+    assert len(vector["cases"]) == 8
+    for case in vector["cases"]:
+        head = open_checkpoint(case["note"], key)
+        try:
+            policy.require_quorum(case["note"], head, earliest=at, latest=at)
+            refused = None
+        except Refused as refusal:
+            refused = refusal.reason.value
+        assert refused == case["refused"], case["name"]
+        if case["cosigned"] is not None:
+            found = policy.cosigned(case["note"], head)
+            assert (sorted(found), set(found.values()) <= {at}) == (case["cosigned"], True), case["name"]
+
+
+def test_every_byte_of_a_cosignature_counts() -> None:
+    if not VECTOR.is_file():
+        pytest.skip(f"VECTORS ABSENT: {VECTOR} is not beside this installation")
+    vector = json.loads(VECTOR.read_text(encoding="utf-8"))
+    policy, key = WitnessPolicy.parse(vector["policy"]), parse_log_key(vector["log_vkey"])
+    note = next(case["note"] for case in vector["cases"] if case["name"] == "two_witnesses")
+    head = open_checkpoint(note, key)
+    text, _, block = note.rpartition("\n\n")
+    name, encoded = block.split("\n")[1].removeprefix("\u2014 ").split(" ")
+    blob = b64decode(encoded)
+    for position in range(len(blob)):
+        mutant = blob[:position] + bytes([blob[position] ^ 1]) + blob[position + 1 :]
+        changed = f"{text}\n\n\u2014 {name} {b64encode(mutant).decode()}\n"
+        with pytest.raises(Refused):
+            policy.require_quorum(changed, head, earliest=0, latest=1 << 63)
