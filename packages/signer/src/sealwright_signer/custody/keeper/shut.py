@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 import os
 import platform
+import re
 import resource
 import socket
 import struct
@@ -47,6 +48,15 @@ def _not_dumpable() -> Shown:
         resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
     prctl(4, 0)
     return prctl(3) == 0, "no core, no debugger of the same user; the PIN and a software token are in here"
+
+
+def _locked_memory() -> Shown:
+    """All or nothing: under a limit a module's next thread could find no memory."""
+    if resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] != resource.RLIM_INFINITY and os.geteuid():
+        raise OSError(0, "RLIMIT_MEMLOCK is not unlimited")
+    checked(libc.mlockall(7))  # what is there and what will be, each page once it is touched
+    locked = re.search(r"VmLck:\s+([1-9]\d*) kB", Path("/proc/self/status").read_text())
+    return locked is not None, "neither the PIN nor a software token's keys are ever swapped out"
 
 
 def _no_new_privileges() -> Shown:
@@ -106,7 +116,8 @@ def shut_in(named: Sequence[str], reach: Sequence[str], *, network: bool) -> lis
     What `named` lists may be read, as the module's settings; beneath `reach` files may be written too.
     """
     report = []
-    measures: dict[str, Callable[[], Shown]] = {"not_dumpable": _not_dumpable}
+    measures: dict[str, Callable[[], Shown]] = {"locked_memory": _locked_memory}
+    measures |= {"not_dumpable": _not_dumpable}
     measures |= {
         "no_new_privileges": _no_new_privileges,
         "landlock": lambda: _landlock(named, reach, network),
