@@ -30,6 +30,7 @@ from sealwright.admission.model import (
     digest,
 )
 from sealwright.admission.service import Admitter
+from sealwright.cli.main import main
 from sealwright.clock import SystemClock
 from sealwright.config import Config, origin_prefix, signer_policy
 from sealwright.errors import Misconfigured, Refused
@@ -272,3 +273,55 @@ def test_a_record_that_was_written_anew_is_refused(signer: ClientSignerProcess) 
     pinned = json.dumps({"payload": base64.urlsafe_b64encode(json.dumps(root).encode()).decode()}).encode()
     with pytest.raises(attest.Refused, match="signature-invalid"):
         recheck(record_of(admission), root=pinned)
+
+
+def test_an_operator_enrols_a_tpm_and_its_signer_is_admitted(
+    tpm: SoftwareTpm, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = folder / "policy.toml"
+    words = ["admission", "enrol", str(out), "--collector", f"tpm:{tpm.place}", "--pcr", "0", "--pcr", "7"]
+    assert main(words) == 0
+    assert "not written" in capsys.readouterr().out
+    assert not out.exists()
+    assert main([*words, "--apply"]) == 0
+    assert main([*words, "--apply"]) == 2, "a policy is never overwritten"
+    process = ClientSignerLauncher(folder, folder, collector=f"tpm:{tpm.place}").launch(
+        0, signer_policy(CONFIG, [], 0)
+    )
+    try:
+        assert Desk(out.read_bytes()).admit(process).level is EvidenceLevel.VIRTUAL_TPM
+    finally:
+        process.stop()
+
+
+def test_only_the_key_of_a_plain_tpm_is_enrolled(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for collector in ("simulated", "none"):
+        assert main(["admission", "enrol", str(folder / "p"), "--collector", collector, "--apply"]) == 2
+    assert "only the key of a plain TPM" in capsys.readouterr().err
+    assert not (folder / "p").exists()
+
+
+def test_a_tpm_that_was_reset_under_a_living_signer_is_noticed(
+    signer: ClientSignerProcess, tpm: SoftwareTpm
+) -> None:
+    desk = Desk(policy_for(shown(signer)[2]))
+    desk.admit(signer)
+    tpm.command(struct.pack(">HIIH", 0x8001, 12, 0x145, 0))  # TPM2_Shutdown(CLEAR)
+    tpm.running.terminate()
+    tpm.running.wait()
+    tpm.place.unlink(missing_ok=True)
+    again = restarted(tpm)
+    try:
+        candidate, evidence, _ = shown(signer)
+        with pytest.raises(Refused, match="rebooted"):
+            desk.admitter.renew(candidate, evidence, signer.policy_digest)
+    finally:
+        again.terminate()
+        again.wait()
+
+
+def restarted(tpm: SoftwareTpm) -> subprocess.Popen[bytes]:
+    running = subprocess.Popen(tpm.running.args)
+    while not tpm.place.exists() and running.poll() is None:
+        time.sleep(0.02)
+    return running

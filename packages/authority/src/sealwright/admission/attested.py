@@ -33,6 +33,7 @@ class Appraise(Protocol):
         policy: attest.Policy,
         now: datetime,
         shadow: attest.Policy | None = None,
+        known: attest.Known = attest.Known(),  # noqa: B008 - a frozen value
     ) -> attest.AttestationResult:
         """The result; nothing in `evidence` is trusted."""
         ...
@@ -61,7 +62,7 @@ class AttestedAppraiser:
         shadow: a policy whose decision is recorded and said, and does not count.
     """
 
-    __slots__ = ("_appraise", "_document", "_policy", "_shadow", "_stored")
+    __slots__ = ("_appraise", "_document", "_policy", "_sessions", "_shadow", "_stored")
 
     def __init__(
         self,
@@ -74,6 +75,7 @@ class AttestedAppraiser:
         self._policy = policy
         self._stored = stored
         self._shadow = shadow
+        self._sessions: dict[str, attest.Known] = {}
         self._document = document
         self._appraise = appraise
 
@@ -95,7 +97,7 @@ class AttestedAppraiser:
         if bundle.unverified_identity_key != spki_of(candidate.jwk):
             raise Refused("evidence_not_bound", "the evidence names another identity key")
         nonce, at = bytes.fromhex(evidence.nonce), datetime.fromtimestamp(now, UTC)
-        result, bundle = self._best(bundle, nonce, at)
+        result, bundle = self._best(bundle, nonce, at, self._sessions.get(candidate.log_id, attest.Known()))
         if result.shadow is not None and result.shadow.verdict is not attest.Verdict.ACCEPTED:
             said = {"log_id": candidate.log_id, "policy": result.shadow.policy_name}
             log.warning(
@@ -103,6 +105,7 @@ class AttestedAppraiser:
             )
         if result.verdict is attest.Verdict.REFUSED:
             raise Refused("evidence_refused", _reasons(result), result.evidence_hash)
+        self._remember(candidate.log_id, result)
         facts = {
             "appraiser": "sealwright-attest",
             "at": int(now),
@@ -119,13 +122,22 @@ class AttestedAppraiser:
         ends = result.grace_until
         return Appraisal(EvidenceLevel(str(result.level)), facts, int(ends.timestamp()) if ends else None)
 
+    def _remember(self, log_id: str, result: attest.AttestationResult) -> None:
+        """Keep the counts of a TPM's session: an incarnation cannot outlive a restart of its machine."""
+        session = result.claims.settings.get("tpm")
+        if isinstance(session, dict):
+            counts = session["reset_count"], session["restart_count"]
+            self._sessions[log_id] = attest.Known(reset_count=counts[0], restart_count=counts[1])
+
     def _best(
-        self, bundle: attest.Evidence, nonce: bytes, at: datetime
+        self, bundle: attest.Evidence, nonce: bytes, at: datetime, known: attest.Known
     ) -> tuple[attest.AttestationResult, attest.Evidence]:
         """The first acceptable result, or the one that fails least, with what it rests on."""
         best: tuple[attest.AttestationResult, attest.Evidence] | None = None
         for completed in self._stored.completed(bundle):
-            result = self._appraise(completed, nonce=nonce, policy=self._policy, now=at, shadow=self._shadow)
+            result = self._appraise(
+                completed, nonce=nonce, policy=self._policy, now=at, shadow=self._shadow, known=known
+            )
             if result.verdict is not attest.Verdict.REFUSED:
                 return result, completed
             if best is None or len(result.codes) < len(best[0].codes):
