@@ -13,7 +13,7 @@ from sealwright.errors import Unavailable
 from sealwright.keys.model import KeyState
 
 STEP = "8-recover"
-PATIENCE = 10.0
+PATIENCE = 20.0
 """Seconds in which a new key must sign."""
 
 
