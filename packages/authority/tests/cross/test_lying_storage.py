@@ -30,7 +30,7 @@ STEPS = DAYS * 86_400 // STEP
 OBSERVERS = ("authority", "fsck", "monitor", "newcomer", "witness", "validator")
 Lie = Callable[[Copy], None]
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.xdist_group("fortnight")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("fortnight")]
 
 
 def nothing(copy: Copy) -> None:

@@ -21,7 +21,7 @@ from sealwright_validate.keyset import LogKey
 SOURCES = Path("/usr/share/gocode")  # of Debian's golang-golang-x-mod-dev
 ADAPTER = Path(__file__).parents[1] / "go" / "logcheck.go"
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("go-client")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_500), pytest.mark.xdist_group("go-client")]
 Verify = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -37,12 +37,12 @@ def verify(tmp_path_factory: pytest.TempPathFactory) -> Verify:
     settings = ["GO111MODULE=off", f"GOPATH={SOURCES}", "GOFLAGS=", "GOTOOLCHAIN=local", "CGO_ENABLED=0"]
     cache = f"GOCACHE={tmp_path_factory.mktemp('go-cache')}"
     subprocess.run(
-        ["env", *settings, cache, "go", "build", "-o", str(program), str(ADAPTER)], check=True, timeout=100
+        ["env", *settings, cache, "go", "build", "-o", str(program), str(ADAPTER)], check=True, timeout=900
     )
 
     def run(log: Path, vkey: str, heads: Path, *cosigners: str) -> subprocess.CompletedProcess[str]:
         arguments = [str(program), str(log), vkey, str(heads), *cosigners]
-        return subprocess.run(arguments, check=False, capture_output=True, text=True, timeout=100)
+        return subprocess.run(arguments, check=False, capture_output=True, text=True, timeout=500)
 
     return run
 
