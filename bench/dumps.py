@@ -244,9 +244,9 @@ def clean(paths: list[str]) -> str:
     return "\n".join(lines)
 
 
-def put(document: Path, name: str, text: str) -> None:
+def put(document: Path, name: str, text: str, maker: str = "bench/dumps.py") -> None:
     """Replace what stands between a pair of marks."""
-    begin, end = f"<!-- {name}: made by bench/dumps.py -->", f"<!-- end of {name} -->"
+    begin, end = f"<!-- {name}: made by {maker} -->", f"<!-- end of {name} -->"
     before, _, rest = document.read_text(encoding="utf-8").partition(begin)
     after = rest.partition(end)[2]
     document.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}", encoding="utf-8")
