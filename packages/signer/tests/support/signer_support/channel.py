@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
-import itertools
 import os
+import secrets
 import select
 import socket
 import subprocess
@@ -74,16 +74,18 @@ def start_far(
     return Far(process, int(address.rpartition(":")[2]), key, folder)
 
 
-_offers = itertools.count(os.getpid())
-
-
 def free_port() -> int:
-    """A loopback port that is still free when it is used: below those that the kernel gives away by itself,
-    and no other process of these tests, whose id is another, begins to look at the same.
+    """A loopback port that is still free when it is used.
+
+    It is below those that the kernel gives away by itself, and no other process of these tests gets the same
+    while this one lives: each holds an abstract name for its ports, which ends with the process.
     """
     while True:
-        port = 10_000 + 7 * next(_offers) % 20_000
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+        port = 10_000 + secrets.randbelow(20_000)
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as name:
+            name.bind(f"\0sealwright-test-port-{port}")
+            socket.create_server(("127.0.0.1", port)).close()
+            os.dup(name.fileno())  # held until this process ends
             return port
 
 
