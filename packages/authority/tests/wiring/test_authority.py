@@ -21,6 +21,7 @@ from authority_support.site import running
 from sealwright.cli.main import main
 from sealwright.clock import SystemClock
 from sealwright.drills.sandbox import REPORTER, Sandbox
+from sealwright.drills.steps import wait_for
 from sealwright.ledger.fsck import check_ledger
 from sealwright.ledger.model import EventLeaf, parse_leaf
 from sealwright_dumps.drill import sandbox as dump_sandbox
@@ -242,6 +243,8 @@ def test_a_relying_party_accepts_strictly_and_its_report_raises_no_alarm(site: S
     validator = Validator(trust=trust, mode="strict", report=Report(REPORTER, site.secret))
     try:
         validator.start()
+        # The ledger proves a key once its announcement is published, a moment after the key was made.
+        wait_for(lambda: validator.health().ready or None, "a validator with proven keys")
         for _ in range(20):
             expect = Expect(audience=site.audience("enterprise"), realm="enterprise")
             assert validator.validate(site.token(), expect).realm == "enterprise"

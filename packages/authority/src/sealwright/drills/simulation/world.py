@@ -123,17 +123,22 @@ class RelyingParty:
         """Time passes; what has arrived is taken in."""
         self.clock.advance(max(0.0, now - self.clock.wall()))
         self.clock.set_wall(now)
+        if now < self.cut_off_until:  # what is sent meanwhile is what it asks for once it is back
+            self._pending = [(now, document) for _, document in self._pending[-1:]]
+            return
         self._take_in([document for at, document in self._pending if at <= now])
         self._pending = [(at, document) for at, document in self._pending if at > now]
 
     def refetch(self) -> bool:
         """What the fetching validator does on an unknown key, and at half of a manifest's life: ask again."""
+        if self.clock.wall() < self.cut_off_until:
+            return False
         found = self._take_in([document for _, document in self._pending])
         self._pending.clear()
         return found
 
     def _take_in(self, documents: list[bytes]) -> bool:
-        if not documents or self.clock.wall() < self.cut_off_until:
+        if not documents:
             return False
         try:
             self.trust.feed(documents[-1])
