@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 import secrets
 import time
@@ -22,7 +23,7 @@ from sealwright.config.model import AlarmsConfig, DetectionConfig, ManifestConfi
 from sealwright.drills.sandbox import REPORTER, Sandbox
 from sealwright.ledger.model import EventLeaf, parse_leaf
 from sealwright.wiring.search import search
-from sealwright_validate import Expect, Refused, Trust, Validator
+from sealwright_validate import Expect, Refused, Report, Trust, Validator
 from sealwright_validate.signals import Signals
 from sealwright_validate.signals.ended import Ended
 
@@ -276,6 +277,43 @@ def test_history_is_searched_and_finds_nothing_among_genuine_tokens(
     assert genuine not in {alarm.digest for alarm in alarms}
     assert attack["digest"] in {alarm.digest for alarm in alarms}
     assert search(site.config, site.clock).exported.get("observed") is None
+
+
+@pytest.mark.slow
+def test_a_planted_token_that_is_used_raises_an_alarm(
+    site: Sandbox,
+    admin: httpx.Client,
+    attack: dict[str, Any],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("duckdb", reason="EXTRA ABSENT: sealwright[detect]")
+    assert attack
+    token = site.token("enterprise")
+    digest = hashlib.sha256(token.rpartition(".")[0].encode()).hexdigest()
+    asked = ["canaries", "plant", "token", digest, "--note", "a", "--state", str(site.state)]
+    assert main(asked) == 0
+    assert admin.get("/admin/canaries").json()["canaries"] == [], "dry"
+    monkeypatch.setattr("sys.stdin", io.StringIO(token + "\n"))
+    assert main(["canaries", "plant", "token", "-", "--apply", "--state", str(site.state)]) == 0
+    assert main([*asked, "--apply"]) == 2, "planted once"
+    trust = Trust.sealwright(site.url, root=site.root)
+    validator = Validator(trust=trust, report=Report(REPORTER, site.secret, name="mail"))
+    try:
+        validator.start()
+        validator.validate(token, Expect(audience=site.audience("enterprise"), realm="enterprise"))
+    finally:
+        validator.close()
+
+    def found() -> bool:
+        search(site.config, site.clock)
+        alarms = [stored.alarm for stored in site.stores.alarms.page(0, 1_000)]
+        return ("canary_token", digest) in {(alarm.code, alarm.digest) for alarm in alarms}
+
+    until(found)
+    capsys.readouterr()
+    assert main(["canaries", "list", "--state", str(site.state)]) == 0
+    assert digest in capsys.readouterr().out
 
 
 @pytest.mark.slow

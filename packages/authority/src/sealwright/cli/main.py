@@ -41,6 +41,7 @@ COMMANDS = {
     "adoption": Entry("adoption", "Show which audiences the standard validator covers."),
     "alarms": Entry("alarms", "Show alarms, and follow them as they come."),
     "incidents": Entry("incidents", "Show alarms gathered into incidents, with a timeline.", group=True),
+    "canaries": Entry("canaries", "Plant tokens and keys that only a thief uses.", group=True),
     "respond": Entry("respond", "Answer an incident: scope, suggestions, playbook, notices.", group=True),
     "lab": Entry("lab", "Make a world with hidden attacks; score the detections on it.", group=True),
     "ledger": Entry("ledger", "Check the ledger and look things up in it.", group=True),

@@ -10,6 +10,18 @@ from sealwright.admin.model import Action
 from sealwright.detection.model import Severity
 
 
+class Canary(msgspec.Struct, frozen=True, kw_only=True):
+    """A token (`value` is its digest: hex SHA-256 of the signing input) or key (its kid) that was planted.
+
+    `planted_at` is unix seconds.
+    """
+
+    kind: str
+    value: str
+    planted_at: float
+    note: str = ""
+
+
 class Mode(StrEnum):
     """How far a rule may go."""
 

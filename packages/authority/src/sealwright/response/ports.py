@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from sealwright.admin.model import Action
-from sealwright.response.model import Preview, Response
+from sealwright.response.model import Canary, Preview, Response
 
 
 class Hands(Protocol):
@@ -30,6 +30,18 @@ class Eyes(Protocol):
 
     def realm_of(self, kid: str) -> str | None:
         """The realm of a key of ours; None where it was never ours."""
+        ...
+
+
+class CanaryStore(Protocol):
+    """Keeps what was planted. Called in a worker thread."""
+
+    def plant(self, canary: Canary) -> None:
+        """Keep a canary; durable when this returns. Raises `Refused` (`canary_known`) when it is there."""
+        ...
+
+    def planted(self) -> list[Canary]:
+        """Every canary, oldest first."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""The lake's small tables, from the authority's own records: clients, revocations, changes.
+"""The lake's small tables, from the authority's own records: clients, revocations, changes, canaries.
 
 Reads only. What is not here (grant events, signers' counts per key) is not in the lake, and detections that
 need it are not run.
@@ -12,6 +12,7 @@ from typing import Any
 from sealwright.admin.model import AuditEntry
 from sealwright.keys.model import KeyState
 from sealwright.store.admin import SqlAuditStore
+from sealwright.store.canaries import SqlCanaryStore
 from sealwright.store.clients import SqlClientStore
 from sealwright.store.keys import SqlKeyStore
 
@@ -23,7 +24,10 @@ ENABLING = "clients.enable"
 class Beside:
     """Rows made from clients, keys and the audit trail."""
 
-    def __init__(self, clients: SqlClientStore, keys: SqlKeyStore, audit: SqlAuditStore) -> None:
+    def __init__(
+        self, clients: SqlClientStore, keys: SqlKeyStore, audit: SqlAuditStore, canaries: SqlCanaryStore
+    ) -> None:
+        self._canaries = canaries
         self._clients = clients
         self._keys = keys
         self._audit = audit
@@ -55,6 +59,7 @@ class Beside:
             "clients": clients,
             "revocations": [*ended, *keys],
             "changes": [_change(entry) for entry in entries],
+            "canaries": [{"kind": one.kind, "value": one.value} for one in self._canaries.planted()],
         }
 
     def _entries(self) -> Iterator[AuditEntry]:

@@ -30,8 +30,8 @@ from sealwright.detection.model import Alarm, Severity
 from sealwright.detection.rules import alarm_id
 from sealwright.errors import Unavailable
 from sealwright.keys.service import KeyService
+from sealwright.response import canaries_http, notices_http
 from sealwright.response import http as response_http
-from sealwright.response import notices_http
 from sealwright.response.desk import Desk
 from sealwright.response.model import Mode, Rule
 from sealwright.response.rules import DEFAULT_RULES
@@ -136,6 +136,7 @@ class Answers:
         return [
             *response_http.routes(self.casebook, stores.responses, desk, operator, self.strict.lower_realm),
             *notices_http.routes(approvals, stores.notices, self._notices, clock, operator),
+            *canaries_http.routes(stores.canaries, desk, clock, operator),
             Route("/admin/search", self._search, methods=["POST"]),
         ]
 

@@ -60,7 +60,7 @@ def search(config: Config, clock: Clock) -> Told:
 
     began, stores = clock.now(), Stores.open(config, clock)
     config.lake.mkdir(mode=0o700, parents=True, exist_ok=True)
-    beside = Beside(stores.clients, stores.keys, stores.audit)
+    beside = Beside(stores.clients, stores.keys, stores.audit, stores.canaries)
     exported = export(config.lake, stores.ledger, stores.keys, stores.observations, beside)
     tidy(config.lake)  # before anything is read
     engine = DuckEngine(config.lake)

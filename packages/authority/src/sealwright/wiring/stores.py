@@ -8,6 +8,7 @@ from sealwright.clock import Clock
 from sealwright.config import Config
 from sealwright.store.admin import SqlApprovalStore, SqlAuditStore
 from sealwright.store.admission import SqlAdmissionStore
+from sealwright.store.canaries import SqlCanaryStore
 from sealwright.store.clients import SqlClientStore, SqlReplayStore
 from sealwright.store.cold import ColdLeaves
 from sealwright.store.db import open_state
@@ -45,6 +46,7 @@ class Stores:
     notices: SqlNoticeStore
     streams: SqlStreamStore
     strict: SqlStrictStore
+    canaries: SqlCanaryStore
 
     @classmethod
     def open(cls, config: Config, clock: Clock) -> Stores:
@@ -71,4 +73,5 @@ class Stores:
             notices=SqlNoticeStore(engine),
             streams=SqlStreamStore(engine),
             strict=SqlStrictStore(engine),
+            canaries=SqlCanaryStore(engine),
         )

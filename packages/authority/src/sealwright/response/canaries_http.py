@@ -1,0 +1,59 @@
+"""Admin routes of canaries: `GET` and `POST /admin/canaries`. Planting is audited before it is done."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+from starlette.requests import Request
+from starlette.responses import Response as HttpResponse
+from starlette.routing import Route
+
+from sealwright.clock import Clock
+from sealwright.errors import Refused, Unavailable
+from sealwright.response.desk import Desk
+from sealwright.response.model import Canary
+from sealwright.response.ports import CanaryStore
+
+MAX_BODY = 4_096
+
+
+class PlantRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of `POST /admin/canaries`: a token by its digest (hex), a key by its kid."""
+
+    kind: Literal["token", "key"]
+    value: Annotated[str, Meta(min_length=1, max_length=256)]
+    note: Annotated[str, Meta(max_length=256)] = ""
+
+
+def routes(store: CanaryStore, desk: Desk, clock: Clock, operator: str) -> list[Route]:
+    """What is planted, and planting."""
+
+    async def planted(_request: Request) -> HttpResponse:
+        return _json({"canaries": await asyncio.to_thread(store.planted)})
+
+    async def plant(request: Request) -> HttpResponse:
+        try:
+            asked = msgspec.json.decode((await request.body())[:MAX_BODY], type=PlantRequest)
+            await desk.audit(operator, "plant_canary", f"{asked.kind} {asked.value}")
+            canary = Canary(kind=asked.kind, value=asked.value, planted_at=clock.now(), note=asked.note)
+            await asyncio.to_thread(store.plant, canary)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            return _json({"error": "malformed_request", "message": str(error)}, 400)
+        except Refused as error:
+            return _json({"error": error.code, "message": error.public}, 409)
+        except Unavailable as error:
+            return _json({"error": error.code, "message": error.public}, 503)
+        return _json({"planted": canary}, 201)
+
+    return [
+        Route("/admin/canaries", planted, methods=["GET"]),
+        Route("/admin/canaries", plant, methods=["POST"]),
+    ]
+
+
+def _json(content: Any, status: int = 200) -> HttpResponse:
+    body = msgspec.json.encode(content)
+    return HttpResponse(body, status, {"Cache-Control": "no-store"}, "application/json")
