@@ -22,7 +22,8 @@ MAX_LISTED = 16
 def require_shape(unverified: Any) -> list[Any]:
     """Ten fields of exactly the right types."""
     fits = type(unverified) is list and tuple(map(type, unverified)) in _SHAPES
-    require(fits, Code.bad_request, "a request has ten fields of fixed types")
+    if not fits:  # in what every token passes, a call is made only to refuse
+        require(fits, Code.bad_request, "a request has ten fields of fixed types")
     return unverified  # type: ignore[no-any-return]
 
 
@@ -30,9 +31,10 @@ def claims(realm: Realm, request: list[Any]) -> tuple[str, str, bytes]:
     """JSON of the claims before and after the signer's own (iat, exp, jti), and the record's digest."""
     _realm, _kid, typ, client_id, sub, aud, scope, ttl, record, extra = request
     sized = 0 < len(client_id) <= MAX_TEXT and 0 < len(sub) <= MAX_TEXT and len(scope) <= MAX_SCOPE
-    require(sized, Code.bad_request, "client_id, sub or scope is empty or too long")
-    require(typ in realm.token_types, Code.type_not_allowed, "the realm does not issue this type")
-    require(0 < ttl <= realm.max_lifetime, Code.lifetime_not_allowed, "the realm does not issue for so long")
+    if not (sized and typ in realm.token_types and 0 < ttl <= realm.max_lifetime):
+        require(sized, Code.bad_request, "client_id, sub or scope is empty or too long")
+        require(typ in realm.token_types, Code.type_not_allowed, "the realm does not issue this type")
+        require(False, Code.lifetime_not_allowed, "the realm does not issue for so long")
     try:
         digest = binascii.unhexlify(record)
     except ValueError:
