@@ -16,9 +16,10 @@ from typing import Any
 import httpx
 import pytest
 
+from authority_support.ports import reserved_port
 from sealwright.cli.main import main
 from sealwright.config.model import WitnessConfig
-from sealwright.drills.sandbox import Sandbox, free_port
+from sealwright.drills.sandbox import Sandbox
 from sealwright.witness.signing import open_cosigners
 from sealwright_validate import Expect, Presented, Reason, Refused, Trust, Validator
 from sealwright_validate.encoding import decode_base64url
@@ -42,7 +43,7 @@ class Place:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.port = free_port()
+        self.port = reserved_port()
         vkey = open_cosigners(directory / "witness", "w.example")[0].vkey
         self.policy = directory / "policy.txt"
         self.policy.write_text(f"witness w {vkey} http://127.0.0.1:{self.port}\nquorum w\n")
@@ -182,7 +183,7 @@ def test_a_monitor_names_a_key_that_it_did_not_expect(place: Place) -> None:
 
 
 def test_a_monitor_that_reaches_nobody_says_so(place: Place) -> None:
-    nowhere = f"http://127.0.0.1:{free_port()}"
+    nowhere = f"http://127.0.0.1:{reserved_port()}"
     options = ["--root", str(place.site.root), "--once", "--json", "--grace", "0"]
     done = subprocess.run(
         [*PROGRAM, "monitor", nowhere, *options], capture_output=True, check=False, timeout=110

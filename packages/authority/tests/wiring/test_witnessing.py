@@ -10,11 +10,11 @@ import msgspec
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
+from authority_support.ports import reserved_port
 from authority_support.witnesses import ForkingScribe, TestClock, vkey_of_nobody
 from sealwright.config import Config
 from sealwright.config.model import WitnessConfig
 from sealwright.detection.memory import MemoryAlarmStore
-from sealwright.drills.sandbox import free_port
 from sealwright.errors import Misconfigured
 from sealwright.ledger.cosigning import QUORUM_PATIENCE
 from sealwright.ledger.files import LedgerFiles
@@ -44,7 +44,7 @@ def stored(scribe: ForkingScribe) -> Log:
 
 @pytest.mark.enable_socket
 def test_a_missed_quorum_becomes_one_alarm_and_a_figure_and_the_head_is_given_out(tmp_path: Path) -> None:
-    wired = Wired(tmp_path, f"witness w {vkey_of_nobody()} http://127.0.0.1:{free_port()}\nquorum w\n")
+    wired = Wired(tmp_path, f"witness w {vkey_of_nobody()} http://127.0.0.1:{reserved_port()}\nquorum w\n")
     scribe = ForkingScribe()
     for _ in range(3):
         scribe.grow(1)
@@ -63,7 +63,7 @@ def test_a_missed_quorum_becomes_one_alarm_and_a_figure_and_the_head_is_given_ou
 
 @pytest.mark.enable_socket
 def test_alarms_that_cannot_be_stored_stop_nobody(tmp_path: Path) -> None:
-    wired = Wired(tmp_path, f"witness w {vkey_of_nobody()} http://127.0.0.1:{free_port()}\nquorum w\n")
+    wired = Wired(tmp_path, f"witness w {vkey_of_nobody()} http://127.0.0.1:{reserved_port()}\nquorum w\n")
     wired.alarms.down = True
     scribe = ForkingScribe()
     for _ in range(2):
