@@ -99,10 +99,10 @@ def _entry(form: Form, salt: bytes) -> Entry:
         raise Refused(
             "form-too-weak", "a form this short or regular cannot be fingerprinted safely", form.name
         )
-    places = [_best_place(form, low, high) for low, high in _regions(len(form.data))]
     marks = []
-    for at in dict.fromkeys(places):
-        window = min(max(0, at - (WINDOW - TAG) // 2), len(form.data) - WINDOW)
+    for low, high in _regions(len(form.data)):
+        at = _best_place(form, low, high)
+        window = min(max(low, at - (WINDOW - TAG) // 2), high - WINDOW)  # inside its part, as the tag is
         text = form.data[window : window + WINDOW]
         marks.append(Mark(at, window, form.data[at : at + TAG].hex(), digest(salt, text)))
     return Entry(form.key, form.name, form.kind, len(form.data), tuple(marks))
@@ -129,8 +129,7 @@ def _regions(length: int) -> list[tuple[int, int]]:
 def _best_place(form: Form, low: int, high: int) -> int:
     """The offset in [low, high) whose three bytes are rarest in ordinary memory."""
     step = PYTHON_DIGITS if form.kind is Kind.INTEGER else 1
-    last = len(form.data) - TAG
-    places = [at for at in range(0, last + 1, step) if low <= at < high] or [min(low // step * step, last)]
+    places = [at for at in range(0, high - TAG + 1, step) if low <= at]
     return min(places, key=lambda at: (_commonness(form.data[at : at + TAG]), at))
 
 

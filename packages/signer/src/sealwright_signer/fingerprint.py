@@ -56,10 +56,10 @@ def _entry(name: str, kind: str, raw: bytes, salt: bytes) -> dict[str, Any]:
     count = next(count for longest, count in _MARKS if size <= longest)
     view, marks = memoryview(raw), list[dict[str, Any]]()
     for part in range(count):
-        low, high, last = size * part // count, size * (part + 1) // count, size - TAG
-        places = [at for at in range(0, last + 1, step) if low <= at < high]
+        low, high = size * part // count, size * (part + 1) // count
+        places = [at for at in range(0, high - TAG + 1, step) if low <= at]
         at = min(places, key=lambda place: (_commonness(view[place : place + TAG]), place))
-        window = min(max(0, at - (WINDOW - TAG) // 2), size - WINDOW)
+        window = min(max(low, at - (WINDOW - TAG) // 2), high - WINDOW)
         mac = hmac.new(salt, DOMAIN, "sha256")
         mac.update(view[window : window + WINDOW])
         tag = view[at : at + TAG].hex()
