@@ -106,7 +106,13 @@ def require_forward(before: KeyState, after: KeyState) -> None:
         raise Refused("state_goes_back", f"a key that is {before} cannot become {after}")
 
 
-def plan(keys: Collection[Key], policy: KeyPolicy, live: Sequence[str], now: int) -> list[Action]:
+def plan(
+    keys: Collection[Key],
+    policy: KeyPolicy,
+    live: Sequence[str],
+    now: int,
+    expected: Collection[str] = (),
+) -> list[Action]:
     """The actions that are due for one realm and algorithm.
 
     Args:
@@ -114,8 +120,10 @@ def plan(keys: Collection[Key], policy: KeyPolicy, live: Sequence[str], now: int
         policy: how they live.
         live: log ids of the incarnations that can sign now.
         now: seconds since 1970.
+        expected: log ids of incarnations that are alive and were not met yet: their keys are theirs still.
     """
-    actions: list[Action] = [settled for key in keys if (settled := _settle(key, live, now)) is not None]
+    alive = {*live, *expected}
+    actions: list[Action] = [settled for key in keys if (settled := _settle(key, alive, now)) is not None]
     settled_kids = {action.key.kid for action in actions if isinstance(action, Settle)}
     for log_id in live:
         mine = [key for key in keys if key.log_id == log_id and key.kid not in settled_kids]
@@ -131,7 +139,7 @@ def plan_orphans(keys: Collection[Key], now: int) -> list[Action]:
     return [action for action in settled if action is not None]
 
 
-def _settle(key: Key, live: Sequence[str], now: int) -> Settle | None:
+def _settle(key: Key, live: Collection[str], now: int) -> Settle | None:
     if key.state is not KeyState.REVOKED and now >= key.verify_until - EARLY:
         return Settle(key, KeyState.RETIRED)
     if key.state is KeyState.STAGED and (key.log_id not in live or now >= key.use_until):

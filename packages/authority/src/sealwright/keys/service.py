@@ -51,6 +51,9 @@ class KeyService:
         life = policies[0].manifest_life
         self._publication = Publication(store, admissions, clock, announced, life, strict_realms)
         self._signers: dict[str, SignerPort] = {}
+        self._met: set[str] = set()
+        self._expected: set[str] = set()
+        self._admissions = admissions
         self._active: dict[str, list[Key]] = {}
         self._turn = 0
         self._known: list[Key] | None = None
@@ -121,6 +124,7 @@ class KeyService:
         """
         async with self._lock:
             self._signers[signer.log_id] = signer
+            self._met.add(signer.log_id)
             for announcement, state, index in announced:
                 self._adopt(signer.log_id, announcement, state, index)
         await self.tick()
@@ -193,6 +197,8 @@ class KeyService:
         async with self._lock:
             now, self._known = int(self._clock.now()), None
             live = list(self._signers)
+            # After a restart of this process signers come back one by one: the others are not dead for that.
+            self._expected = {i.log_id for i in self._admissions.incarnations() if i.live} - self._met
             for policy in self._policies:
                 staged = await self._follow(policy, live, now)
                 if staged:  # a cold start's window has begun already: activate in the same tick
@@ -205,7 +211,8 @@ class KeyService:
 
     async def _follow(self, policy: KeyPolicy, live: Sequence[str], now: int) -> bool:
         """Carry out what is due for one realm and algorithm; whether a key was staged."""
-        actions = rules.plan([key for key in self._keys() if self._belongs(key, policy)], policy, live, now)
+        mine = [key for key in self._keys() if self._belongs(key, policy)]
+        actions = rules.plan(mine, policy, live, now, self._expected)
         for action in actions:
             await self._carry_out(action, now)
         return any(isinstance(action, rules.Stage) for action in actions)

@@ -138,16 +138,16 @@ class Book:
     async def live(self, restarts: Mapping[int, int], early: Callable[[Book], None]) -> None:
         """Let the two weeks pass. `restarts` names, by the day, which signer is restarted."""
         ledger = Ledger(self.stores.ledger, self.clock, lambda _log_id: None)
-        service = self._service()
+        service = self.service()
         for slot in (0, 1):
-            await self._start(slot, ledger, service)
+            await self.start(slot, ledger, service)
         end, day = START + DAYS * DAY, 0
         while self.clock.time < end:
             await service.tick()
             await self._issue(service)
             if self.clock.time >= START + day * DAY:
                 if day in restarts:
-                    await self._start(restarts[day], ledger, service)
+                    await self.start(restarts[day], ledger, service)
                 await self.publish(service)
                 if day == EARLY_DAY:
                     early(self)
@@ -165,7 +165,8 @@ class Book:
             moments += [staging, key.use_from, key.use_until, key.verify_until]
         return min(moment for moment in moments if moment > self.clock.time)
 
-    async def _start(self, slot: int, ledger: Ledger, service: KeyService) -> None:
+    async def start(self, slot: int, ledger: Ledger, service: KeyService) -> None:
+        """A new incarnation in this slot; the one before it is dead."""
         before = self.signers.get(slot)
         if before is not None:
             before.local.alive = False
@@ -182,7 +183,8 @@ class Book:
         signer = self.signers[slot] = BookSigner(local, writer)
         await service.attach(signer, local.keys)
 
-    def _service(self) -> KeyService:
+    def service(self) -> KeyService:
+        """The keys room of an authority that has just started."""
         stores = self.stores
         policies, leaf = key_policies(self.config), stores.ledger.leaf
         service = KeyService(policies, stores.keys, stores.admissions, self.clock, leaf)
