@@ -6,6 +6,7 @@ May never read a body on its own account: bodies are bounded by the routes.
 from __future__ import annotations
 
 import asyncio
+import re
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -16,6 +17,17 @@ BODY_AT_ONCE = 262_144
 REQUEST_SECONDS = 30
 """Seconds in which a request must be complete, from the connection or from its first byte."""
 TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+_END_OF_HEAD = b"\r\n\r\n"
+_UPGRADE = re.compile(rb"\r\nupgrade[ \t]*:", re.IGNORECASE)
+
+
+def without_upgrade(data: bytes) -> bytes:
+    """The same request with its `Upgrade` renamed, which a server may ignore (RFC 9110 section 7.8).
+
+    The parser would stop behind the head, and take the body for the next request.
+    """
+    head, end, rest = data.partition(_END_OF_HEAD)
+    return _UPGRADE.sub(b"\r\nx-ignored-upgrade:", head) + end + rest
 
 
 class BoundedHttp(HttpToolsProtocol):
@@ -54,7 +66,13 @@ class BoundedHttp(HttpToolsProtocol):
                 self.transport.close()
                 self._unwatch()
                 return
+            if _UPGRADE.search(data):
+                data = without_upgrade(data)
         super().data_received(data)
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """An `Upgrade` that came in pieces: what follows cannot be told from a request, so nothing may."""
+        self.transport.close()
 
     def on_message_begin(self) -> None:
         """A request begins."""

@@ -130,6 +130,7 @@ CASES = {  # what is sent, and how many answers come back; None: until the serve
     "large": (request(FORM + b"&x=" + b"a" * MAX_WHOLE), 1),
     "too large": (request(FORM + b"&x=" + b"a" * 40_000), 1),
     "upgrade": (request(headers=[b"Upgrade: websocket"]), 1),
+    "upgrade to HTTP/2": (request(headers=[b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c"]), 1),
     "two at once": (request() + request(authorization=WRONG), 2),
     "three at once, mixed": (request() + GET + request(), 3),
     "many at once": (request() * 40, 40),
@@ -235,6 +236,9 @@ class Wire:
     def resume_reading(self) -> None:
         self.paused = False
 
+    def get_write_buffer_size(self) -> int:
+        return 0
+
     def get_extra_info(self, _name: str) -> None:
         return None
 
@@ -306,3 +310,54 @@ def test_too_many_connections_are_uvicorns_to_refuse() -> None:
         return wire
 
     assert asyncio.run(go()).protocol is not None
+
+
+def test_the_body_of_a_request_with_an_upgrade_is_no_request() -> None:
+    hidden = b"GET /other HTTP/1.1\r\nHost: x\r\n\r\n"
+    head, _, _ = request(b"a" * len(hidden), headers=[b"Connection: Upgrade", b"Upgrade: foo"]).partition(
+        b"a" * 9
+    )
+
+    async def go(parts: Sequence[bytes]) -> list[Any]:
+        told: list[Any] = []
+        for front in (endpoint(), None):
+            async with serving(front) as port, asyncio.timeout(DEADLINE):
+                told.append(await answers(port, parts, 1))
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                for part in (*parts, b"POST /x HTTP/1.1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"):
+                    writer.write(part)
+                    await writer.drain()
+                    await asyncio.sleep(0.05)  # apart from the next; what is asserted holds either way
+                told.append(await reader.read())
+                writer.close()
+        return told
+
+    for parts in ([head, hidden], [head + hidden], [head[:-30], head[-30:] + hidden]):
+        assert all(b"GET /other" not in repr(told).encode() for told in asyncio.run(go(parts))), parts
+
+
+def test_of_a_client_that_does_not_read_its_answers_nothing_more_is_read() -> None:
+    async def go() -> list[bool]:
+        connection, wire = await front()
+        connection.pause_writing()  # as the transport says when it holds too much
+        seen = [wire.paused]
+        connection.data_received(request())
+        await until(lambda: wire.written)
+        seen.append(wire.paused)
+        connection.resume_writing()
+        return [*seen, wire.paused]
+
+    assert asyncio.run(go()) == [True, True, False]
+
+
+def test_who_ends_its_side_early_still_gets_its_answer() -> None:
+    async def go() -> bytes:
+        async with serving(endpoint()) as port, asyncio.timeout(DEADLINE):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(request())
+            writer.write_eof()
+            answer = await reader.read()
+            writer.close()
+            return answer
+
+    assert b"token-for-app" in asyncio.run(go())

@@ -34,7 +34,8 @@ class AlarmFeed:
         if found:
             return found
         with suppress(TimeoutError):
-            await asyncio.wait_for(woken.wait(), wait_seconds)
+            async with asyncio.timeout(wait_seconds):
+                await woken.wait()
         return await self.page(after, limit)
 
     def wake(self) -> None:

@@ -71,7 +71,8 @@ class Inbox:
         if not self._waiting:
             self._filled.clear()
             try:
-                await asyncio.wait_for(self._filled.wait(), wait_seconds)
+                async with asyncio.timeout(wait_seconds):
+                    await self._filled.wait()
             except TimeoutError:
                 return []
         group: list[Waiting] = []

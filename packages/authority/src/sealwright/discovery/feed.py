@@ -27,7 +27,8 @@ class ManifestFeed:
         if self.document is not None and self.version > than:
             return self.document
         try:
-            await asyncio.wait_for(self._changed.wait(), patience)
+            async with asyncio.timeout(patience):
+                await self._changed.wait()
         except TimeoutError:
             return None
         return self.document

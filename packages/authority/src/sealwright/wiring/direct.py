@@ -91,7 +91,7 @@ class DirectHttp(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._since = 0.0
         self._unanswered, self._early = b"", b""
-        self._asked = self._ending = False
+        self._asked = self._ending = self._unread = False
         self._read = _Read()
         self._parser = httptools.HttpRequestParser(self._read)
 
@@ -117,8 +117,25 @@ class DirectHttp(asyncio.Protocol):
         left = REQUEST_SECONDS if self._asked else self._since + REQUEST_SECONDS - self._loop.time()
         if left > 0:
             self._timer = self._loop.call_later(left, self._look)
+        elif self._transport.get_write_buffer_size():
+            self._transport.abort()  # it does not read either
         else:
             self._transport.close()
+
+    def pause_writing(self) -> None:
+        """Read no more requests of a client that does not read its answers."""
+        self._unread = True
+        self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Go on reading."""
+        self._unread = False
+        self._transport.resume_reading()
+
+    def eof_received(self) -> bool:
+        """The client has sent all that it will: it still gets the answer that it waits for."""
+        self._ending = True
+        return self._asked
 
     def let_go(self) -> None:
         """End with the next answer; nothing is closed now."""
@@ -201,5 +218,6 @@ class DirectHttp(asyncio.Protocol):
         self._since = self._loop.time()
         if self._early:
             early, self._early = self._early, b""
-            transport.resume_reading()
+            if not self._unread:
+                transport.resume_reading()
             self.data_received(early)

@@ -89,6 +89,7 @@ class HttpServer:
                 timeout_keep_alive=30,
                 http=BoundedHttp if direct is None else partial(DirectHttp, direct),  # type: ignore[arg-type]
                 proxy_headers=False,
+                ws="none",
                 limit_concurrency=MAX_CONCURRENT,
             )
         )

@@ -158,7 +158,8 @@ class Transmitter:
         found = await self._in_thread(lambda: self._store.waiting(stream_id, most + 1))
         if not found and wait and most:
             try:
-                await asyncio.wait_for(woken.wait(), LONG_POLL_SECONDS)
+                async with asyncio.timeout(LONG_POLL_SECONDS):
+                    await woken.wait()
             except TimeoutError:
                 return {}, False
             found = await self._in_thread(lambda: self._store.waiting(stream_id, most + 1))
@@ -177,7 +178,8 @@ class Transmitter:
     async def woken(self, seconds: float) -> None:
         """Wait for `wake`, or for so many seconds."""
         try:
-            await asyncio.wait_for(self._woken.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
         except TimeoutError:
             return
 
