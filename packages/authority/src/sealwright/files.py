@@ -9,11 +9,26 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from sealwright.errors import Misconfigured
 
 PRIVATE_FILE, PRIVATE_DIRECTORY = 0o600, 0o700
+
+
+@contextlib.contextmanager
+def writing(place: Path) -> Iterator[None]:
+    """Around what writes a file or folder that an operator named: a place that cannot be written is a mistake
+    of theirs.
+
+    Raises:
+        Misconfigured: `cannot_write`, with the place and what the system said.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise Misconfigured("cannot_write", f"cannot write {place}: {error.strerror or error}") from error
 
 
 def write_private(file: Path, content: bytes) -> None:

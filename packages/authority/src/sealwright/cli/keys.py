@@ -11,6 +11,8 @@ from sealwright.cli.admin import Admin
 from sealwright.cli.options import Apply, AsJson, ConfigFile, StateDirectory, configured
 from sealwright.cli.output import console, moment, table, write_json
 from sealwright.config.durations import spoken
+from sealwright.errors import Misconfigured
+from sealwright.files import writing
 
 app = typer.Typer(no_args_is_help=True)
 STYLES = {"active": "green", "staged": "cyan", "verify-only": "", "retired": "dim", "revoked": "red"}
@@ -133,9 +135,12 @@ def simulate(
     from sealwright.drills.simulation.picture import draw as picture
     from sealwright.drills.simulation.run import simulate as run
 
+    if draw is not None and not draw.absolute().parent.is_dir():  # said before the year is run, not after
+        raise Misconfigured("cannot_write", f"cannot write {draw}: there is no folder {draw.parent}")
     outcome = run(days, seed, None if as_json else _progress())
     if draw is not None:
-        draw.write_text(picture(outcome, draw_days), encoding="utf-8")
+        with writing(draw):
+            draw.write_text(picture(outcome, draw_days), encoding="utf-8")
     told: dict[str, Any] = {
         "days": outcome.days,
         "seed": seed,

@@ -13,6 +13,7 @@ import typer
 from sealwright.cli.options import AsJson
 from sealwright.cli.output import write_json
 from sealwright.errors import Misconfigured
+from sealwright.files import writing
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 
@@ -32,9 +33,11 @@ def generate(
     from sealwright.detection.lab.generate import generate as make
     from sealwright.detection.lab.traffic import Plan
 
-    if folder.exists() and any(folder.iterdir()):
-        raise Misconfigured("folder_not_empty", f"{folder} is not empty; name a new folder")
-    truth = make(folder, Plan(seed=seed, events=events))
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise Misconfigured("folder_not_empty", f"{folder} is not empty; name a new folder")
+        truth = make(folder, Plan(seed=seed, events=events))
     hidden = sum(len(subjects) for subjects in truth.values())
     sys.stdout.write(f"{folder}: {events} genuine uses, {hidden} things to find, seed {seed}\n")
 
@@ -48,8 +51,9 @@ def score(folder: Folder, *, as_json: AsJson = False) -> None:
     from sealwright.detection.lab.score import as_markdown
     from sealwright.detection.lab.score import score as compare
 
+    truth = read_truth(folder)
     engine = DuckEngine(folder)
-    scores = compare(engine.tables(), read_truth(folder))
+    scores = compare(engine.tables(), truth)
     engine.close()
     if as_json:
         write_json([{**asdict(one), "precision": one.precision, "recall": one.recall} for one in scores])
@@ -89,7 +93,8 @@ def report(
         sys.stdout.write(told)
         return
     head, tail = before
-    write.write_text(f"{head}{BEGINS}{told}{ENDS}{tail}", encoding="utf-8")
+    with writing(write):
+        write.write_text(f"{head}{BEGINS}{told}{ENDS}{tail}", encoding="utf-8")
     sys.stdout.write(f"{write}: written anew with seed {seed}\n")
 
 

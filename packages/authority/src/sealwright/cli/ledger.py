@@ -19,6 +19,7 @@ from sealwright.cli.receipts import prove, verify
 from sealwright.cli.retention import archive, erase, purge, retention
 from sealwright.cli.tokens import claimed_place
 from sealwright.errors import Refused
+from sealwright.files import writing
 from sealwright.ledger.fingerprints import fingerprint_files
 from sealwright.ledger.model import TokenLeaf, parse_leaf
 from sealwright.wiring.inspect import Inspection, inspect
@@ -93,10 +94,12 @@ def fingerprints(
 ) -> None:
     """Write the fingerprints of our keys, by which `sealwright dumps scan` finds them in any dump."""
     written: dict[str, int] = {}
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     for log_id, document in fingerprint_files(inspect(configured(config, state)).store):
         file = folder / f"{log_id}.json"
-        file.write_text(document, encoding="utf-8")
+        with writing(file):
+            file.write_text(document, encoding="utf-8")
         written[str(file)] = document.count('"mac"')
     if as_json:
         write_json(written)

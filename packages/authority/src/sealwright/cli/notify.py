@@ -12,6 +12,7 @@ from sealwright.cli.admin import Admin
 from sealwright.clock import SystemClock
 from sealwright.config import Config
 from sealwright.errors import Misconfigured, Refused
+from sealwright.files import writing
 from sealwright.response.affected import Question, Scope
 from sealwright.response.notices import Notice, composed, text_of
 
@@ -52,8 +53,9 @@ def composed_for(found: Scope, incident: str) -> list[Notice]:
 
 def ask(admin: Admin, drafts: Drafts, out: Path, operator: str) -> str:
     """Write the drafts and ask for agreement; returns the request's id."""
-    out.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (out / DRAFTS).write_bytes(msgspec.json.encode(drafts))
+    with writing(out):
+        out.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (out / DRAFTS).write_bytes(msgspec.json.encode(drafts))
     body = {
         "incident": drafts.incident,
         "notices": msgspec.to_builtins(drafts.notices),
@@ -76,8 +78,9 @@ def send(admin: Admin, out: Path, request: str) -> int:
     }
     signed: list[dict[str, Any]] = admin.post("/admin/notices/send", body)["notices"]
     for one in signed:
-        (out / f"{one['id']}.jws").write_text(one["signed"] + "\n", encoding="utf-8")
-        (out / f"{one['id']}.txt").write_text(one["text"], encoding="utf-8")
+        with writing(out):
+            (out / f"{one['id']}.jws").write_text(one["signed"] + "\n", encoding="utf-8")
+            (out / f"{one['id']}.txt").write_text(one["text"], encoding="utf-8")
         log = {"tenant": one["tenant"], "channel": "file", "outcome": "written"}
         admin.post(f"/admin/notices/{one['id']}/delivered", log)
     return len(signed)

@@ -17,7 +17,7 @@ from sealwright.cli.options import Apply, AsJson, ConfigFile, StateDirectory, co
 from sealwright.cli.output import console, moment, write_json
 from sealwright.clock import SystemClock
 from sealwright.errors import Misconfigured, Refused
-from sealwright.files import read_private, write_private
+from sealwright.files import read_private, write_private, writing
 
 app = typer.Typer(no_args_is_help=True)
 Trust = Annotated[Path | None, typer.Option("--trust", help="Another directory than `trust` of the state.")]
@@ -74,9 +74,10 @@ def show(
 @app.command("new-key")
 def new_key(file: Annotated[Path, typer.Argument(help="Where the private key goes (mode 0600).")]) -> None:
     """Make an Ed25519 key for a root or admission role, and print its public half."""
-    if file.exists():
-        raise Misconfigured("file_exists", f"{file} is there already; a key is never overwritten")
-    write_private(file, new_private_key())
+    with writing(file):
+        if file.exists():
+            raise Misconfigured("file_exists", f"{file} is there already; a key is never overwritten")
+        write_private(file, new_private_key())
     jwk = public_of(read_private(file), str(file))
     write_json(jwk | {"kid": thumbprint(jwk)})
 

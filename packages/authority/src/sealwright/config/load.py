@@ -68,6 +68,8 @@ def _file(file: Path) -> dict[str, Any]:
     except OSError as error:
         reason = error.strerror or "unreadable"
         raise Misconfigured("unreadable_file", f"cannot read the configuration {file}: {reason}") from error
+    except RecursionError as error:  # of the parser, which goes one call deeper at each bracket
+        raise Misconfigured("bad_toml", f"{file} is nested too deeply to be a configuration") from error
     except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError
         raise Misconfigured("bad_toml", f"{file} is not TOML: {error}") from error
     values: dict[str, Any] = fitted(raw, Config, str(file))

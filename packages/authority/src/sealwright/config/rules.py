@@ -74,8 +74,7 @@ def require_runnable(config: Config) -> None:
 def problems(config: Config) -> Iterator[Problem]:
     """Every broken rule of `config`."""
     yield from _server(config)
-    if not config.state.directory.strip():
-        yield Problem("state_directory", "state.directory", "it is empty", 'name one, for example "state"')
+    yield from _state(config.state.directory)
     yield from _rotation(config)
     yield from _signers(config)
     yield from between("witness.timeout", config.witness.timeout, 1, WITNESS_WAIT_CEILING, "witness_timeout")
@@ -87,6 +86,14 @@ def problems(config: Config) -> Iterator[Problem]:
         yield from _realm(name, realm)
     yield from _demo(config)
     yield from answer_problems(config)
+
+
+def _state(directory: str) -> Iterator[Problem]:
+    fix = 'name one, for example "state"'
+    if not directory.strip():
+        yield Problem("state_directory", "state.directory", "it is empty", fix)
+    elif any(ord(mark) < ord(" ") or mark == "\x7f" for mark in directory):  # no path at all, or one of traps
+        yield Problem("state_directory", "state.directory", f"{directory!r} has a control character", fix)
 
 
 def _server(config: Config) -> Iterator[Problem]:

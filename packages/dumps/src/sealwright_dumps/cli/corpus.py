@@ -15,11 +15,13 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from sealwright_dumps.cli import exits
 from sealwright_dumps.corpus import build
 from sealwright_dumps.corpus.build import Place, Planted, Site
 from sealwright_dumps.corpus.keys import make_keys
+from sealwright_dumps.errors import Misconfigured
 
 _PIECE = 1 << 20
 
@@ -35,15 +37,23 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def command(options: argparse.Namespace) -> int:
     """Run the command; the exit status."""
     folder = Path(options.folder)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    site = build.make_site()
-    site.write_knowledge(folder)
-    truth = {
-        name: [asdict(place) for place in places] for name, places in write_all(folder, site, options.size)
-    }
-    (folder / "truth.json").write_text(json.dumps(truth, indent=1), encoding="utf-8")
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        truth = _written(folder, options.size)
+    except OSError as error:
+        reason = error.strerror or "it cannot be used"
+        raise Misconfigured("cannot_write", f"cannot write {folder}: {reason}") from error
     sys.stdout.write(f"{sum(map(len, truth.values()))} plants in {len(truth)} files\n")
     return exits.OK
+
+
+def _written(folder: Path, mebibytes: int) -> dict[str, list[dict[str, Any]]]:
+    """Write everything; the truth as it was written."""
+    site = build.make_site()
+    site.write_knowledge(folder)
+    truth = {name: [asdict(place) for place in places] for name, places in write_all(folder, site, mebibytes)}
+    (folder / "truth.json").write_text(json.dumps(truth, indent=1), encoding="utf-8")
+    return truth
 
 
 def write_all(folder: Path, site: Site, mebibytes: int) -> Iterator[tuple[str, tuple[Place, ...]]]:

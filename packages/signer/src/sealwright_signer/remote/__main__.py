@@ -13,6 +13,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from sealwright_signer.kernel import prctl
 from sealwright_signer.remote.address import parsed_address
 from sealwright_signer.remote.channel import ChannelError, key_text, open_key, parsed_key
@@ -20,8 +22,15 @@ from sealwright_signer.remote.channel import ChannelError, key_text, open_key, p
 EX_CONFIG, EX_UNAVAILABLE = 78, 69  # sysexits.h
 
 
+def _own_key(folder: Path) -> Ed25519PrivateKey:
+    try:
+        return open_key(folder / "channel.pem")
+    except OSError as error:
+        raise ChannelError(f"cannot use the folder {folder}: {error.strerror}") from error
+
+
 def _key(options: argparse.Namespace) -> int:
-    sys.stdout.write(key_text(open_key(options.state / "channel.pem").public_key()) + "\n")
+    sys.stdout.write(key_text(_own_key(options.state).public_key()) + "\n")
     return 0
 
 
@@ -31,7 +40,7 @@ def _serve(options: argparse.Namespace) -> int:
     for text in options.allow:
         parsed_key(text)
     address, folder = parsed_address(options.listen), options.state.resolve()
-    own = open_key(folder / "channel.pem")
+    own = _own_key(folder)
     settings = Settings(address, options.allow, folder, options.collector, options.grace, options.module)
 
     def ready() -> None:

@@ -25,6 +25,7 @@ from sealwright.detection.lab.traffic import (
     ordinary,
     people_of,
 )
+from sealwright.errors import Misconfigured
 
 TRUTH = "truth.json"
 
@@ -47,8 +48,16 @@ def generate(folder: Path, plan: Plan) -> Truth:
 
 
 def read_truth(folder: Path) -> Truth:
-    """What there is to find."""
-    return msgspec.json.decode((folder / TRUTH).read_bytes(), type=Truth)
+    """What there is to find.
+
+    Raises:
+        Misconfigured: `no_world`, the folder was not made by `generate`.
+    """
+    try:
+        return msgspec.json.decode((folder / TRUTH).read_bytes(), type=Truth)
+    except (OSError, msgspec.DecodeError) as error:
+        text = f"{folder} holds no generated world ({TRUTH}); make one with `sealwright lab generate`"
+        raise Misconfigured("no_world", text, str(error)) from error
 
 
 def _service(lake: Lake) -> None:
