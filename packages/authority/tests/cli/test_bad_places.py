@@ -69,3 +69,52 @@ def test_a_state_directory_that_no_system_can_open_is_refused(
     file.write_text('[state]\ndirectory = "a\\u0000b"\n', encoding="utf-8")
     assert main(["config", "check", str(file)]) == 2
     assert "state.directory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("written", "named"),
+    [
+        ('[admission]\nrelease = { x = "/nosuch" }\n', "admission.release"),
+        ('[witness]\npolicy = "/nosuch"\n', "witness.policy"),
+        ('[admission]\npolicy = "/nosuch"\n', "admission.policy"),
+        ('[witness]\npolicy = "a\\u0000b"\n', "witness.policy"),
+        ("[realms.shop]\n", "realms.shop"),
+        ("[realms.shop]\naudiences = []\n", "realms.shop"),
+    ],
+)
+def test_what_would_not_come_up_does_not_pass_the_check(
+    written: str, named: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "bad.toml"
+    file.write_text(written, encoding="utf-8")
+    assert main(["config", "check", str(file)]) == 2
+    assert named in capsys.readouterr().err
+
+
+def test_up_starts_nothing_when_a_named_file_cannot_be_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "bad.toml"
+    file.write_text('[witness]\npolicy = "/nosuch"\n', encoding="utf-8")
+    assert main(["up", "--config", str(file), "--state", str(tmp_path / "state")]) == 2
+    assert "witness.policy" in capsys.readouterr().err
+    assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["keys", "simulate", "--days", "nan"], "--days nan"),
+        (["keys", "simulate", "--days", "0"], "--days 0"),
+        (["keys", "simulate", "--days", "1", "--draw-days", "-1"], "--draw-days -1"),
+        (["respond", "playbook", "nosuch"], "storm-0558"),
+        (["respond", "playbook", "storm-0558", "--step", "nosuch"], "contain"),
+    ],
+)
+def test_a_value_out_of_reach_is_named(
+    arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    said = capsys.readouterr().err
+    assert named in said
+    assert len(said.splitlines()) == 1

@@ -11,7 +11,7 @@ import typer
 
 from sealwright.cli.options import AsJson, ConfigFile
 from sealwright.cli.output import write_json
-from sealwright.config import Config, environment, load
+from sealwright.config import Config, environment, load, require_files
 from sealwright.config.durations import spoken
 from sealwright.config.shape import is_duration, is_section, members
 
@@ -23,6 +23,7 @@ ConfigArgument = Annotated[Path | None, typer.Argument(help="TOML file, as with 
 def check(file: ConfigArgument = None, *, config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Say whether a configuration may run, and print what would."""
     settled, source = load(file or config, environment())
+    require_files(settled)
     if as_json:
         write_json(
             {

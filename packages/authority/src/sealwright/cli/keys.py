@@ -14,6 +14,7 @@ from sealwright.config.durations import spoken
 from sealwright.errors import Misconfigured
 from sealwright.files import writing
 
+MOST_DAYS = 3_650
 app = typer.Typer(no_args_is_help=True)
 STYLES = {"active": "green", "staged": "cyan", "verify-only": "", "retired": "dim", "revoked": "red"}
 
@@ -123,7 +124,7 @@ def rotate(
 @app.command()
 def simulate(
     *,
-    days: Annotated[float, typer.Option(min=1, max=3_650, help="Virtual days.")] = 365,
+    days: Annotated[float, typer.Option(help="Virtual days, 1 to 3650.")] = 365,
     seed: Annotated[int, typer.Option(help="Draws the faults; the same seed, the same year.")] = 558,
     draw: Annotated[Path | None, typer.Option(help="Write the schedule of the first days as SVG.")] = None,
     draw_days: Annotated[float, typer.Option(help="How many days to draw.")] = 3,
@@ -135,6 +136,11 @@ def simulate(
     from sealwright.drills.simulation.picture import draw as picture
     from sealwright.drills.simulation.run import simulate as run
 
+    for name, given, least in (("--days", days, 1), ("--draw-days", draw_days, 0)):
+        if not least <= given <= MOST_DAYS:  # nan is in no range
+            raise Misconfigured(
+                "bad_days", f"{name} {given:g} is no number of days from {least} to {MOST_DAYS}"
+            )
     if draw is not None and not draw.absolute().parent.is_dir():  # said before the year is run, not after
         raise Misconfigured("cannot_write", f"cannot write {draw}: there is no folder {draw.parent}")
     outcome = run(days, seed, None if as_json else _progress())

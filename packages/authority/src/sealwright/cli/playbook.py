@@ -48,6 +48,10 @@ class Scene:
             for one in about
             if one["about"] == f"key {key}" or (key is None and one["severity"] == "critical")
         ]
+        if not about and key is not None:
+            raise Refused(
+                "no_incident", f"there is no incident about the key {key}; see `sealwright incidents list`"
+            )
         if not about:
             raise Refused("no_incident", "there is no critical incident about a key; name one with --key")
         newest = max(about, key=lambda one: float(one["last_at"]))
@@ -61,14 +65,11 @@ class Scene:
         return step.command.format(incident=self.incident, key=self.key, realm=self.realm, lake=lake)
 
 
-def walk(scene: Scene, name: str, only: str | None, *, go: bool) -> None:
-    """Go through a playbook.
+def require_steps(name: str, only: str | None) -> tuple[Step, ...]:
+    """The steps of a playbook.
 
-    Args:
-        scene: what it is about.
-        name: of the playbook.
-        only: one step; all when None.
-        go: do what a step does; without it, show what it would touch.
+    Raises:
+        Misconfigured: `unknown_playbook`, or `unknown_step` where only one is wanted that is not in it.
     """
     steps = PLAYBOOKS.get(name)
     if steps is None:
@@ -78,6 +79,19 @@ def walk(scene: Scene, name: str, only: str | None, *, go: bool) -> None:
     if only is not None and only not in {step.name for step in steps}:
         known = ", ".join(step.name for step in steps)
         raise Misconfigured("unknown_step", f"there is no step {only}; there are: {known}")
+    return steps
+
+
+def walk(scene: Scene, name: str, only: str | None, *, go: bool) -> None:
+    """Go through a playbook.
+
+    Args:
+        scene: what it is about.
+        name: of the playbook.
+        only: one step; all when None.
+        go: do what a step does; without it, show what it would touch.
+    """
+    steps = require_steps(name, only)
     _say(f"incident {scene.incident} about key {scene.key} of realm {scene.realm}")
     _say("doing what changes something" if go else "dry: nothing is changed; add --apply to act")
     for number, step in enumerate(steps, 1):

@@ -145,8 +145,9 @@ def playbook(
     go: Apply = False,
 ) -> None:
     """Walk through an incident step by step; nothing is changed without --apply."""
-    from sealwright.cli.playbook import Scene, walk
+    from sealwright.cli.playbook import Scene, require_steps, walk
 
+    require_steps(name, step)  # before the authority is asked about an incident
     settled = configured(config, state)
     walk(Scene.found(Admin.of(settled), settled, key), name, step, go=go)
 

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from sealwright.cli.options import ConfigFile, StateDirectory, configured
 from sealwright.cli.output import console
-from sealwright.config import Config
+from sealwright.config import Config, require_files
 from sealwright.wiring.up import Prepared, supervise
 
 END_LINE = "-w '\\n'"
@@ -71,6 +71,7 @@ def command(
     from it.
     """
     settled = configured(config, state, demo__enabled=False if no_demo else None, log__level=log_level)
+    require_files(settled)
     stop = threading.Event()
     asked, rolls = _follow_signals(stop)
     os.umask(0o077)

@@ -32,6 +32,7 @@ from sealwright.config.model import (
     SignerConfig,
     StateConfig,
 )
+from sealwright.config.named import require_files
 from sealwright.config.problem import Problem
 from sealwright.config.rules import problems, require_runnable
 from sealwright.config.signer_policy import origin_prefix, signer_policy
@@ -65,6 +66,7 @@ __all__ = [
     "load_effective",
     "origin_prefix",
     "problems",
+    "require_files",
     "require_runnable",
     "signer_policy",
     "write_effective",

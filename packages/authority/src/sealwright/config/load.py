@@ -17,13 +17,13 @@ from typing import Any, get_args, get_origin
 import msgspec
 
 from sealwright.config.environment import CONFIG_FILE, PREFIX
-from sealwright.config.model import Config
+from sealwright.config.model import Config, RealmConfig
 from sealwright.config.rules import require_runnable
 from sealwright.config.shape import dotted, fitted, from_text, is_section, members, unknown
 from sealwright.errors import Misconfigured
 from sealwright.files import write_private
 
-SEPARATOR = "__"
+SEPARATOR, ANY_REALM = "__", "realms[...]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +124,20 @@ def _converted(values: dict[str, Any]) -> Config:
         return msgspec.convert(values, Config)
     except msgspec.ValidationError as error:
         what, _, place = str(error).partition(" - at `$.")
-        place = place.rstrip("`") or "the configuration"
+        place = _with_realm(place.rstrip("`"), values) or "the configuration"
         raise Misconfigured("wrong_type", f"{place}: {what[:1].lower()}{what[1:]}") from error
+
+
+def _with_realm(place: str, values: dict[str, Any]) -> str:
+    """The place with the name of the realm that is wrong: the decoder says `realms[...]` for each of them."""
+    if not place.startswith(ANY_REALM):
+        return place
+    for name, realm in values["realms"].items():
+        try:
+            msgspec.convert(realm, RealmConfig)
+        except msgspec.ValidationError:
+            return f"realms.{name}{place.removeprefix(ANY_REALM)}"
+    return place
 
 
 def write_effective(config: Config, file: Path) -> None:

@@ -273,6 +273,13 @@ def _proof(config: Config) -> Iterator[Problem]:
             f'there is none, and "{asked.evidence}" can only be established by one',
             "name the file of an appraisal policy (docs/formats/attestation-policy.md)",
         )
+    if asked.release and not asked.policy:
+        yield Problem(
+            "release_without_policy",
+            "admission.release",
+            "without admission.policy nobody can tell whom a secret may be released to",
+            "name the file of an appraisal policy, or release nothing",
+        )
     name, _, place = asked.collector.partition(":")
     if name not in COLLECTORS or (place and not place.startswith("/")):
         yield Problem(
