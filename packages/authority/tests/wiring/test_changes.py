@@ -213,6 +213,13 @@ def test_a_strange_client_id_is_refused(site: Sandbox, client_id: str) -> None:
     assert admin(site, "/admin/clients", body)[0] == 409
 
 
+def test_a_client_gets_no_scope_that_its_realm_does_not_have(site: Sandbox) -> None:
+    body = {"realm": "enterprise", "audiences": [site.audience("enterprise")], "client_id": "wide"}
+    status, answer = admin(site, "/admin/clients", body | {"scopes": ["mail.read", "admin.everything"]})
+    assert (status, answer["error"]) == (409, "scope_not_allowed")
+    assert admin(site, "/admin/clients", body | {"scopes": ["mail.read"]})[0] == 201
+
+
 def test_a_word_that_is_no_change_changes_nothing(site: Sandbox) -> None:
     assert admin(site, "/admin/clients/enterprise-app/frobnicate", {})[0] == 404
     assert site.token("enterprise")

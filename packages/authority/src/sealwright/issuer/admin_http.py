@@ -5,8 +5,8 @@ it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Protocol
 
 import jwt
 import msgspec
@@ -23,6 +23,20 @@ MAX_BODY = 65_536
 _CLIENT_ID = re.compile(r"[A-Za-z0-9._~:-]{1,128}")
 _PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "k", "oth", "priv"})
 Audit = Callable[[str, str, dict[str, Any]], Coroutine[Any, Any, None]]
+
+
+class RealmGrants(Protocol):
+    """What clients of a realm can be registered for."""
+
+    @property
+    def audiences(self) -> tuple[str, ...]:
+        """What its tokens can be for."""
+        ...
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """None listed: the realm leaves them to its clients."""
+        ...
 
 
 class ClientRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,14 +88,17 @@ def _require_public_keys(jwks: dict[str, Any]) -> None:
             raise Refused("bad_jwks", f"a key cannot be used: {error}") from error
 
 
-def _register(asked: ClientRequest, realms: dict[str, tuple[str, ...]], secret: str) -> Client:
-    allowed = realms.get(asked.realm)
-    if allowed is None:
+def _register(asked: ClientRequest, realms: Mapping[str, RealmGrants], secret: str) -> Client:
+    realm = realms.get(asked.realm)
+    if realm is None:
         raise Refused("unknown_realm", f"no realm {asked.realm}")
     if asked.kind is ClientKind.CLIENT and not asked.audiences:
         raise Refused("no_audience", "a client needs at least one audience")
-    if not set(asked.audiences) <= set(allowed):
-        raise Refused("audience_not_allowed", f"realm {asked.realm} has the audiences {', '.join(allowed)}")
+    if not set(asked.audiences) <= set(realm.audiences):
+        listed = ", ".join(realm.audiences)
+        raise Refused("audience_not_allowed", f"realm {asked.realm} has the audiences {listed}")
+    if realm.scopes and not set(asked.scopes) <= set(realm.scopes):
+        raise Refused("scope_not_allowed", f"realm {asked.realm} has the scopes {', '.join(realm.scopes)}")
     if asked.client_id is not None and not _CLIENT_ID.fullmatch(asked.client_id):
         raise Refused("bad_client_id", "a client id has 1 to 128 letters, digits or . _ ~ : -")
     if asked.jwks is not None:
@@ -99,7 +116,7 @@ def _register(asked: ClientRequest, realms: dict[str, tuple[str, ...]], secret: 
 
 
 def admin_routes(
-    store: ClientStore, realms: dict[str, tuple[str, ...]], audit: Audit, changed: Callable[[], None]
+    store: ClientStore, realms: Mapping[str, RealmGrants], audit: Audit, changed: Callable[[], None]
 ) -> list[Route]:
     """`GET` and `POST /admin/clients`, `POST /admin/clients/{id}/enable` and `/disable`."""
 

@@ -43,13 +43,14 @@ def admin_app(authority: Authority, config: Config, clock: Clock) -> App:
 
     desk = release_desk(config, audit, clock)
     every_key = authority.stores.keys.all
-    realms = {name: realm.audiences for name, realm in config.realms.items()}
     routes = Starlette(
         routes=[
             *admin_http.routes({"keys": authority.keys}, authority.auditor, authority.registry),
             *keys_http.admin_routes(authority.keys, every_key, KeyUse(authority.stores).last, audit, clock),
             *dumps_http.routes(authority.auditor, f"gate:uid-{os.getuid()}"),
-            *clients_http.admin_routes(authority.stores.clients, realms, audit, authority.clients.forget),
+            *clients_http.admin_routes(
+                authority.stores.clients, config.realms, audit, authority.clients.forget
+            ),
             *detection_http.admin_routes(authority.alarms),
             *(release_http.routes(desk) if desk else []),
             *authority.answers.admin_routes(operator),
