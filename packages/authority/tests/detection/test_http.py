@@ -295,6 +295,11 @@ class EventReader:
                         found.append({"cursor": fields["id"], **json.loads(fields["data"])})
         return found
 
+    async def rest(self) -> list[Message]:
+        """What is sent until the answer is over."""
+        await self.task
+        return [self._sent.get_nowait() for _ in range(self._sent.qsize())]
+
     async def close(self) -> None:
         self.task.cancel()
         await asyncio.gather(self.task, return_exceptions=True)
@@ -318,6 +323,22 @@ def test_a_stream_sends_what_is_there_then_what_comes_and_resumes_where_it_broke
             during[1]["seq"] + 2,
         ]
         await resumed.close()
+
+    serving(act)
+
+
+def test_a_stream_ends_complete_when_the_feed_is_closed() -> None:
+    async def act(authority: Authority, client: httpx.AsyncClient) -> None:
+        await alarmed(authority, client, range(1))
+        reader = EventReader(authority.app)
+        await reader.events(2)
+        authority.feed.close()
+        async with asyncio.timeout(60):
+            assert (await reader.rest())[-1] == {
+                "type": "http.response.body",
+                "body": b"",
+                "more_body": False,
+            }
 
     serving(act)
 

@@ -12,6 +12,7 @@ import typer
 from sealwright.cli.admin import Admin
 from sealwright.cli.options import AsJson, ConfigFile, StateDirectory, configured
 from sealwright.cli.output import moment, write_json_line
+from sealwright.errors import Unavailable
 
 PAGE = 1_000
 
@@ -38,7 +39,10 @@ def command(
         return
     with admin.events("/admin/alarms", last) as events:
         for data in events:
-            _write(msgspec.json.decode(data), as_json=as_json)
+            alarm = msgspec.json.decode(data)
+            _write(alarm, as_json=as_json)
+            last = alarm["seq"]
+    raise Unavailable("not_running", f"the authority stopped; go on with `--follow --after {last}`")
 
 
 def _pages(admin: Admin, after: int) -> Iterator[dict[str, Any]]:

@@ -22,6 +22,7 @@ class AlarmFeed:
     def __init__(self, alarms: AlarmStore) -> None:
         self._alarms = alarms
         self._woken = asyncio.Event()
+        self.closed = False
 
     async def page(self, after: int, limit: int) -> list[StoredAlarm]:
         """Up to `limit` (at most `PAGE_MAX`) alarms with a sequence number above `after`, in order."""
@@ -31,7 +32,7 @@ class AlarmFeed:
         """Like `page`, but waits up to `wait_seconds` for an alarm when there is none."""
         woken = self._woken
         found = await self.page(after, limit)
-        if found:
+        if found or self.closed:
             return found
         with suppress(TimeoutError):
             async with asyncio.timeout(wait_seconds):
@@ -42,3 +43,8 @@ class AlarmFeed:
         """Let everyone who waits read on. Called on the event loop, after the store has the alarms."""
         self._woken.set()
         self._woken = asyncio.Event()
+
+    def close(self) -> None:
+        """Let everyone go who waits, now and from now on: this process stops."""
+        self.closed = True
+        self.wake()

@@ -84,7 +84,7 @@ class _Streams:
         self._open += 1
         try:
             yield b"retry: 1000\n\n"
-            while True:
+            while not feed.closed:
                 page = await feed.next_page(after, PAGE_DEFAULT, HEARTBEAT_SECONDS)
                 if not page:
                     yield b": quiet\n\n"

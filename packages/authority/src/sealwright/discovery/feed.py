@@ -14,6 +14,7 @@ class ManifestFeed:
     def __init__(self) -> None:
         self.document: bytes | None = None
         self.version = 0
+        self.closed = False
         self._changed = asyncio.Event()
 
     def publish(self, version: int, document: bytes) -> None:
@@ -22,13 +23,22 @@ class ManifestFeed:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
+    def close(self) -> None:
+        """Let everybody go who waits, now and from now on: this process stops, the next one is asked."""
+        self.closed = True
+        self._changed.set()
+
     async def newer(self, than: int, patience: float) -> bytes | None:
-        """The document as soon as its version is above `than`, or None after `patience` seconds."""
+        """The document as soon as its version is above `than`; None after `patience` seconds, or when the
+        feed is closed.
+        """
         if self.document is not None and self.version > than:
             return self.document
+        if self.closed:
+            return None
         try:
             async with asyncio.timeout(patience):
                 await self._changed.wait()
         except TimeoutError:
             return None
-        return self.document
+        return self.document if self.version > than else None

@@ -107,7 +107,7 @@ class _Streams:
         self._open += 1
         seen = 0
         try:
-            while True:
+            while not self._feed.closed:
                 document = await self._feed.newer(seen, HEARTBEAT)
                 if document is None:
                     yield b": quiet\n\n"

@@ -74,7 +74,7 @@ async def run(config: Config, clock: Clock, tick: float = TICK, *, listener: int
     try:
         await _until_stopped(stopping, [*background, *servers])
     finally:
-        await public.drain()
+        await _let_go(authority, public)
         public.stop()
         admin.stop()
         await asyncio.gather(*servers, return_exceptions=True)
@@ -84,6 +84,14 @@ async def run(config: Config, clock: Clock, tick: float = TICK, *, listener: int
         await asyncio.to_thread(authority.publisher.stop)
         (state / "run" / "admin.sock").unlink(missing_ok=True)
     log.info("authority stopped")
+
+
+async def _let_go(authority: Authority, public: HttpServer) -> None:
+    """Send those away who wait for news: the servers would wait for them until their patience is over."""
+    authority.manifests.close()
+    authority.alarms.close()
+    authority.answers.transmitter.wake()
+    await public.drain()
 
 
 def _background(
