@@ -158,3 +158,30 @@ def test_the_commands_do_the_same(trust: Path, tmp_path: Path, capsys: pytest.Ca
     assert told["current"]["roles"]["root"]["threshold"] == 2
     assert kid in told["current"]["roles"]["root"]["keys"]
     assert follow(trust, 1, 2) == 2
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["rotate"], ["discard"], ["remove-key", "x"], ["threshold", "5"], ["sign", "--key", "root.key"]],
+)
+def test_a_dry_run_refuses_what_apply_would(
+    command: list[str], trust: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    named = [str(trust / word) if word == "root.key" else word for word in command]
+    assert main(["root", *named, "--trust", str(trust)]) == 2
+    dry = capsys.readouterr()
+    assert main(["root", *named, "--apply", "--trust", str(trust)]) == 2
+    assert capsys.readouterr().err == dry.err
+    assert not dry.out
+
+
+def test_a_dry_run_changes_nothing(trust: Path) -> None:
+    before = {file.name: file.read_bytes() for file in trust.iterdir()}
+    assert main(["root", "renew", "--trust", str(trust)]) == 0
+    assert {file.name: file.read_bytes() for file in trust.iterdir()} == before
+    Ceremony(trust, NOW).renew()
+    signed(trust, trust / "root.key")
+    before = {file.name: file.read_bytes() for file in trust.iterdir()}
+    for command in ("rotate", "discard"):
+        assert main(["root", command, "--trust", str(trust)]) == 0
+    assert {file.name: file.read_bytes() for file in trust.iterdir()} == before

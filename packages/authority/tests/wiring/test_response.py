@@ -122,6 +122,16 @@ def test_the_rule_that_may_only_suggest_has_suggested(
     until(lambda: strict_realms(site) == [] or None)
 
 
+def test_a_dry_run_refuses_what_there_is_not(site: Sandbox, admin: httpx.Client) -> None:
+    for action in ("revoke_key", "disable_client", "require_strict", "end_family"):
+        body = {"action": action, "subject": "nosuch", "reason": "drill"}
+        dry, done = (admin.post("/admin/act", json=body | {"dry": dry}) for dry in (True, False))
+        assert dry.status_code >= 400, action
+        assert dry.json() == done.json(), action
+    for command in ("keys rotate --realm x", "respond send x --out x", "respond playbook storm-0558 --key x"):
+        assert main([*command.split(), "--state", str(site.state)]) == 2, command
+
+
 def strict_realms(site: Sandbox) -> list[str]:
     payload = site.call("/manifest").body["manifest"].split(".")[1]
     manifest = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
@@ -368,6 +378,8 @@ def test_notices_need_two_operators_and_can_be_checked_by_who_gets_them(
     assert main([*agree, "ann", *state]) == 0
     assert main(["respond", "send", request, *place, "--apply"]) == 2, "one operator twice"
     assert main([*agree, "bob", *state]) == 0
+    assert main(["respond", "send", "nosuch", *place]) == 2, "a dry run promises nothing of no request"
+    assert main(["respond", "send", request, *place]) == 0
     assert main(["respond", "send", request, *place, "--apply"]) == 0
     keys = jwt.PyJWKSet.from_dict(site.call("/notices/jwks.json").body)
     [file] = tmp_path.glob("*.jws")

@@ -60,9 +60,11 @@ class Ceremony:
     Args:
         directory: `trust/` of the state, or a copy of it on a machine without a network.
         now: seconds since 1970.
+        dry: refuse what would be refused, and write nothing.
     """
 
-    def __init__(self, directory: Path, now: float) -> None:
+    def __init__(self, directory: Path, now: float, *, dry: bool = False) -> None:
+        self._dry = dry
         self._directory = directory
         self._now = int(now)
         self._document = read_private(directory / "root.json")
@@ -168,14 +170,22 @@ class Ceremony:
             wanting = self.missing(proposal)
             text = f"{wanting['current']} signatures of current root keys and {wanting['next']} of new ones"
             raise Refused("signatures_missing", f"{text} are wanting", str(error)) from error
+        if self._dry:
+            return followed.version
         write_private(self._directory / f"root-{followed.version}.json", document)
         write_private(self._directory / "root.json", document)
         (self._directory / PENDING).unlink()
         return followed.version
 
     def discard(self) -> None:
-        """Forget what is proposed."""
-        (self._directory / PENDING).unlink(missing_ok=True)
+        """Forget what is proposed.
+
+        Raises:
+            Refused: `nothing_proposed`.
+        """
+        self._proposed()
+        if not self._dry:
+            (self._directory / PENDING).unlink(missing_ok=True)
 
     def _proposed(self) -> Proposal:
         proposal = self.pending()
@@ -200,7 +210,8 @@ class Ceremony:
         return self._keep(Proposal(payload, ()))
 
     def _keep(self, proposal: Proposal) -> Proposal:
-        write_private(self._directory / PENDING, proposal.document())
+        if not self._dry:
+            write_private(self._directory / PENDING, proposal.document())
         return proposal
 
     def _admitting(self) -> str | None:

@@ -11,7 +11,7 @@ from sealwright.cli.admin import Admin
 from sealwright.cli.options import Apply, AsJson, ConfigFile, StateDirectory, configured
 from sealwright.cli.output import console, moment, table, write_json
 from sealwright.config.durations import spoken
-from sealwright.errors import Misconfigured
+from sealwright.errors import Misconfigured, Refused
 from sealwright.files import writing
 
 MOST_DAYS = 3_650
@@ -98,11 +98,10 @@ def rotate(
     """
     settled = configured(config, state)
     admin = Admin.of(settled)
-    active = [
-        key
-        for key in admin.get("/admin/keys")["keys"]
-        if key["state"] == "active" and realm in {None, key["realm"]}
-    ]
+    known = admin.get("/admin/keys")["keys"]
+    if realm is not None and realm not in {key["realm"] for key in known}:
+        raise Refused("unknown_realm", f"there is no key of a realm {realm}; see `sealwright keys list`")
+    active = [key for key in known if key["state"] == "active" and realm in {None, key["realm"]}]
     if not apply:
         for key in active:
             console().print(f"replace the key {key['kid']} of realm {key['realm']} ({key['age']} s old)")

@@ -65,12 +65,29 @@ def ask(admin: Admin, drafts: Drafts, out: Path, operator: str) -> str:
     return request
 
 
-def send(admin: Admin, out: Path, request: str) -> int:
-    """Have the agreed drafts signed, write them for their tenants, and keep that they were handed over."""
+def require_sendable(admin: Admin, out: Path, request: str) -> Drafts:
+    """The drafts, if there is an open request to send them.
+
+    Raises:
+        Refused: `no_drafts`, or `unknown_request`.
+    """
+    drafts = _drafts(out)
+    asked = {one["id"]: one for one in admin.get("/admin/approvals")["requests"]}
+    if request not in asked or asked[request]["subject"] != drafts.incident:
+        raise Refused("unknown_request", f"there is no open request {request} for the drafts in {out}")
+    return drafts
+
+
+def _drafts(out: Path) -> Drafts:
     try:
-        drafts = msgspec.json.decode((out / DRAFTS).read_bytes(), type=Drafts)
+        return msgspec.json.decode((out / DRAFTS).read_bytes(), type=Drafts)
     except (OSError, msgspec.DecodeError) as error:
         raise Refused("no_drafts", f"there are no drafts in {out}") from error
+
+
+def send(admin: Admin, out: Path, request: str) -> int:
+    """Have the agreed drafts signed, write them for their tenants, and keep that they were handed over."""
+    drafts = _drafts(out)
     body = {
         "incident": drafts.incident,
         "notices": msgspec.to_builtins(drafts.notices),

@@ -207,12 +207,15 @@ def send(
     go: Apply = False,
 ) -> None:
     """Sign the notices that were agreed to, and write them for their tenants."""
+    from sealwright.cli.notify import require_sendable
     from sealwright.cli.notify import send as sign
 
+    admin = Admin.of(configured(config, state))
     if not go:
+        require_sendable(admin, out, request)
         sys.stdout.write(f"would sign and write the notices in {out}; add --apply\n")
         return
-    count = sign(Admin.of(configured(config, state)), out, request)
+    count = sign(admin, out, request)
     sys.stdout.write(f"{count} notices signed and written to {out}\n")
 
 

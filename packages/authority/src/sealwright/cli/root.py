@@ -25,9 +25,11 @@ Role = Annotated[str, typer.Option(help="root (decides) or admission (admits sig
 Key = Annotated[Path, typer.Argument(help="File: a public JWK, or a private key as PEM.")]
 
 
-def _ceremony(config: Path | None, state: Path | None, trust: Path | None) -> Ceremony:
+def _ceremony(
+    config: Path | None, state: Path | None, trust: Path | None, *, apply: bool = False
+) -> Ceremony:
     directory = trust or configured(config, state).state.path / "trust"
-    return Ceremony(directory, SystemClock().now())
+    return Ceremony(directory, SystemClock().now(), dry=not apply)
 
 
 def _described(payload: dict[str, Any]) -> dict[str, Any]:
@@ -94,8 +96,9 @@ def add_key(
 ) -> None:
     """Propose a further key for a role."""
     jwk = _public(key)
+    proposal = _ceremony(config, state, trust, apply=apply).add_key(role, jwk)
     if _planned(f"propose the {role} key {thumbprint(jwk)}", apply=apply):
-        _proposed(_ceremony(config, state, trust).add_key(role, jwk))
+        _proposed(proposal)
 
 
 @app.command("remove-key")
@@ -109,8 +112,9 @@ def remove_key(
     trust: Trust = None,
 ) -> None:
     """Propose to take a key away from a role."""
+    proposal = _ceremony(config, state, trust, apply=apply).remove_key(role, kid)
     if _planned(f"propose to remove the {role} key {kid}", apply=apply):
-        _proposed(_ceremony(config, state, trust).remove_key(role, kid))
+        _proposed(proposal)
 
 
 @app.command()
@@ -123,8 +127,9 @@ def threshold(
     trust: Trust = None,
 ) -> None:
     """Propose how many root keys must sign a root."""
+    proposal = _ceremony(config, state, trust, apply=apply).threshold(number)
     if _planned(f"propose that {number} root keys must sign", apply=apply):
-        _proposed(_ceremony(config, state, trust).threshold(number))
+        _proposed(proposal)
 
 
 @app.command()
@@ -132,8 +137,9 @@ def renew(
     *, apply: Apply = False, config: ConfigFile = None, state: StateDirectory = None, trust: Trust = None
 ) -> None:
     """Propose the same keys for another year."""
+    proposal = _ceremony(config, state, trust, apply=apply).renew()
     if _planned("propose the same keys for another year", apply=apply):
-        _proposed(_ceremony(config, state, trust).renew())
+        _proposed(proposal)
 
 
 @app.command()
@@ -146,8 +152,9 @@ def sign(
     trust: Trust = None,
 ) -> None:
     """Sign what is proposed."""
+    proposal = _ceremony(config, state, trust, apply=apply).sign(read_private(key), str(key))
     if _planned(f"sign what is proposed with {key}", apply=apply):
-        _proposed(_ceremony(config, state, trust).sign(read_private(key), str(key)))
+        _proposed(proposal)
 
 
 @app.command()
@@ -159,8 +166,8 @@ def rotate(
     Validators follow from whatever version they pinned, with the next manifest of a restarted authority
     (`sealwright restart`).
     """
+    version = _ceremony(config, state, trust, apply=apply).publish()
     if _planned("make what is proposed the root", apply=apply):
-        version = _ceremony(config, state, trust).publish()
         console().print(f"root version {version} is published; serve it with `sealwright restart --apply`")
 
 
@@ -169,11 +176,12 @@ def discard(
     *, apply: Apply = False, config: ConfigFile = None, state: StateDirectory = None, trust: Trust = None
 ) -> None:
     """Forget what is proposed."""
-    if _planned("forget what is proposed", apply=apply):
-        _ceremony(config, state, trust).discard()
+    _ceremony(config, state, trust, apply=apply).discard()
+    _planned("forget what is proposed", apply=apply)
 
 
 def _planned(plan: str, *, apply: bool) -> bool:
+    """Say what is planned, after the ceremony has found that it can be done; whether it was."""
     console().print(plan)
     if not apply:
         console().print("nothing was changed; add --apply to do it")

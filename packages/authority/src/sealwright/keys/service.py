@@ -272,6 +272,17 @@ class KeyService:
             keys.sort(key=lambda key: (key.algorithm != first[realm], key.log_id))
             self._active[realm] = [key for key in keys if key.algorithm == keys[0].algorithm]
 
+    async def require_revocable(self, kid: str) -> None:
+        """Refuse what `revoke` would refuse of this key now.
+
+        Raises:
+            Refused: `unknown_key`, or `state_goes_back` when it is revoked already.
+        """
+        key = await asyncio.to_thread(self._store.get, kid)
+        if key is None:
+            raise Refused("unknown_key", "no such key")
+        rules.require_forward(key.state, KeyState.REVOKED)
+
     async def revoke(self, kid: str, reason: str, issued_before: int | None = None) -> None:
         """Revoke a key: its private half is destroyed, the next manifest says so at once.
 

@@ -29,6 +29,15 @@ class Desk:
         """What an action would touch now."""
         return await asyncio.to_thread(self._eyes.preview, action, subject)
 
+    async def rehearse(self, action: Action, subject: str) -> Preview:
+        """What an action would touch now; nothing is changed.
+
+        Raises:
+            Refused: it could not be done to this subject.
+        """
+        await self._hands.require_possible(action, subject)
+        return await self.preview(action, subject)
+
     async def audit(self, operator: str, action: str, subject: str) -> None:
         """Keep an entry about something that is done elsewhere."""
         await self._auditor.audit(operator, action, subject)

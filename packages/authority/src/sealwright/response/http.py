@@ -90,10 +90,11 @@ def routes(casebook: Casebook, store: ResponseStore, desk: Desk, operator: str, 
 def _acting(store: ResponseStore, desk: Desk, operator: str, relax: Relax) -> list[Route]:
     async def act(request: Request) -> HttpResponse:
         asked = await _parsed(request, ActRequest)
+        if asked.dry:
+            return _json({"done": False, "preview": await desk.rehearse(asked.action, asked.subject)})
         preview = await desk.preview(asked.action, asked.subject)
-        if not asked.dry:
-            await desk.act(operator, asked.action, asked.subject, asked.reason, preview)
-        return _json({"done": not asked.dry, "preview": preview})
+        await desk.act(operator, asked.action, asked.subject, asked.reason, preview)
+        return _json({"done": True, "preview": preview})
 
     async def apply(request: Request) -> HttpResponse:
         asked = await _parsed(request, ApplyRequest)
@@ -103,7 +104,7 @@ def _acting(store: ResponseStore, desk: Desk, operator: str, relax: Relax) -> li
             raise Refused("unknown_response", "There is no such response.")
         if asked.dry:
             decision = response.decision
-            preview = await desk.preview(decision.action, decision.subject)
+            preview = await desk.rehearse(decision.action, decision.subject)
             return _json({"done": False, "preview": preview, "response": response})
         done = await desk.apply(operator, response)
         return _json({"done": True, "preview": done.preview, "response": done})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sealwright.admin.model import Action
-from sealwright.errors import SealwrightError
+from sealwright.errors import Refused, SealwrightError
 from sealwright.response.model import Preview, Response
 
 
@@ -15,6 +15,11 @@ class MemoryHands:
     def __init__(self) -> None:
         self.failure: SealwrightError | None = None
         self.done: list[tuple[Action, str, str]] = []
+
+    async def require_possible(self, action: Action, subject: str) -> None:  # noqa: ARG002 - all is
+        """See the port."""
+        if isinstance(self.failure, Refused):
+            raise self.failure
 
     async def act(self, action: Action, subject: str, reason: str) -> None:
         """See the port."""

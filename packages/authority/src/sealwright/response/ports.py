@@ -11,6 +11,14 @@ from sealwright.response.model import Canary, Preview, Response
 class Hands(Protocol):
     """Carries actions out. Each returns only when the change is durable; each only takes power away."""
 
+    async def require_possible(self, action: Action, subject: str) -> None:
+        """Refuse what `act` would refuse as things are now; changes nothing.
+
+        Raises:
+            Refused: it cannot be done to this subject.
+        """
+        ...
+
     async def act(self, action: Action, subject: str, reason: str) -> None:
         """Do it. Doing it twice is harmless.
 

@@ -136,10 +136,14 @@ class StrictRealms:
         self._keys = keys
         self._clock = clock
 
-    async def raise_realm(self, realm: str, reason: str) -> None:
-        """Raise a realm; stays over restarts. Raises `Refused` (`unknown_realm`)."""
+    async def require_known(self, realm: str) -> None:
+        """Raises `Refused` (`unknown_realm`)."""
         if realm not in self._known:
             raise Refused("unknown_realm", "There is no such realm.")
+
+    async def raise_realm(self, realm: str, reason: str) -> None:
+        """Raise a realm; stays over restarts. Raises `Refused` (`unknown_realm`)."""
+        await self.require_known(realm)
         await asyncio.to_thread(self._store.raise_realm, realm, self._clock.now(), reason)
         await self._apply()
 
@@ -181,6 +185,19 @@ class AuthorityHands:
             Action.REQUIRE_STRICT: strict.raise_realm,
             Action.END_FAMILY: self._end_family,
         }
+        self._requirements: dict[Action, Callable[[str], Awaitable[object]]] = {
+            Action.REVOKE_KEY: keys.require_revocable,
+            Action.DISABLE_CLIENT: self._require_client,
+            Action.REQUIRE_STRICT: strict.require_known,
+            Action.END_FAMILY: self._living,
+        }
+
+    async def require_possible(self, action: Action, subject: str) -> None:
+        """See the port."""
+        require = self._requirements.get(action)
+        if require is None:
+            raise Refused("no_response", "That is not something a response can do.")
+        await require(subject)
 
     async def act(self, action: Action, subject: str, reason: str) -> None:
         """See the port."""
@@ -198,13 +215,21 @@ class AuthorityHands:
         self._forget_clients()
         self._transmitter.wake()
 
+    async def _require_client(self, client_id: str) -> None:
+        if await asyncio.to_thread(self._clients.get, client_id) is None:
+            raise Refused("unknown_client", f"no client {client_id}")
+
+    async def _living(self, family: str) -> list[Live]:
+        live, _ = await asyncio.to_thread(self._tokens.read, lambda one: one.family == family)
+        if not live:
+            raise Refused("unknown_family", "No token of this family lives.")
+        return live
+
     async def _end_family(self, family: str, reason: str) -> None:
         """Tell receivers that every token of the family that lives is revoked; a token is named by its
         place.
         """
-        live, _ = await asyncio.to_thread(self._tokens.read, lambda one: one.family == family)
-        if not live:
-            raise Refused("unknown_family", "No token of this family lives.")
+        live = await self._living(family)
         txn = new_id("txn")
         at = self._transmitter.now()
         events = [
