@@ -53,12 +53,12 @@ class World:
             case rules.Activate(key):
                 for other in self.of(key.log_id):
                     if other.state is KeyState.ACTIVE:
-                        self.keys[other.kid] = replace(other, state=KeyState.VERIFY_ONLY)
-                self.keys[key.kid] = replace(key, state=KeyState.ACTIVE)
+                        self.keys[other.kid] = replace(other, state=KeyState.VERIFY_ONLY, changed_at=now)
+                self.keys[key.kid] = replace(key, state=KeyState.ACTIVE, changed_at=now)
                 self.activated[key.kid] = now
             case rules.Settle(key, state):
                 rules.require_forward(self.keys[key.kid].state, state)
-                self.keys[key.kid] = replace(self.keys[key.kid], state=state)
+                self.keys[key.kid] = replace(self.keys[key.kid], state=state, changed_at=now)
 
     def of(self, log_id: str) -> list[Key]:
         return [key for key in self.keys.values() if key.log_id == log_id]
@@ -139,6 +139,43 @@ def test_a_dead_signers_keys_never_sign_again_and_stay_published() -> None:
     world.tick(START + 10, ("log-b",))
     assert world.keys[first.kid].state is KeyState.VERIFY_ONLY
     assert len(world.active("log-b")) == 1
+
+
+def test_a_dead_signers_key_is_trusted_until_its_last_token_is_over_and_no_longer() -> None:
+    world = World()
+    world.tick(START)
+    key, died = world.active()[0], START + 100
+    world.tick(died, ("log-b",))
+    last_token = died + POLICY.max_lifetime
+    world.tick(last_token + POLICY.skew, ("log-b",))
+    dead = world.keys[key.kid]
+    assert dead.state is KeyState.VERIFY_ONLY
+    over = last_token + POLICY.skew + rules.HANDOVER - rules.EARLY
+    assert rules.next_of(dead, list(world.keys.values())) == (KeyState.RETIRED, over)
+    assert rules.next_change([dead], POLICY) == over
+    world.tick(over, ("log-b",))
+    assert world.keys[key.kid].state is KeyState.RETIRED
+    assert over < key.use_until
+
+
+def test_a_shorter_token_life_configured_later_cuts_no_earlier_token_off() -> None:
+    world = World()
+    world.tick(START)
+    key = world.active()[0]
+    world.tick(START + 100, ("log-b",))
+    world.policy = replace(POLICY, max_lifetime=60)
+    world.tick(START + 100 + POLICY.max_lifetime, ("log-b",))
+    assert world.keys[key.kid].state is KeyState.VERIFY_ONLY
+
+
+def test_a_rotation_in_time_leaves_the_announced_window_as_it_is() -> None:
+    world = World()
+    world.tick(START)
+    key = world.active()[0]
+    for now in range(START, key.use_until, rules.HANDOVER):
+        world.tick(now)
+    assert world.keys[key.kid].state is KeyState.VERIFY_ONLY
+    assert rules.last_listed(world.keys[key.kid]) == key.verify_until
 
 
 @pytest.mark.parametrize("before", list(KeyState))

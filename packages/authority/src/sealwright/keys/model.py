@@ -83,6 +83,8 @@ class Tombstone:
     at: int
     reason: str
     jwk: dict[str, Any]
+    over: int
+    """The end of its announced window: a key that was buried before it is told of for as long after it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,7 @@ class KeyStore(Protocol):
         ...
 
     def tombstones(self, retired_since: int, revoked_since: int) -> list[Tombstone]:
-        """Keys retired, or revoked without a bound, since then (seconds since 1970)."""
+        """Keys retired or over, or revoked without a bound, since then (seconds since 1970)."""
         ...
 
     def latest_manifest(self) -> Manifest | None:

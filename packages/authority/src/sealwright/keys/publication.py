@@ -24,14 +24,18 @@ from sealwright.keys.ports import AdmissionPort, KeyStore, SignerPort
 TOMBSTONE_WINDOW = 90 * 86_400
 """Seconds that a manifest repeats the tombstone of a revoked key: longer than any key could have lived on."""
 RETIRED_WINDOW = 7 * 86_400
-"""The same for a retired key, whose time is over by its own announcement: no signer would list it again, and
-a manifest that repeats hundreds of them is slow to reach anybody."""
+"""The same for a retired key, from when its time is over by its own announcement: no signer would list it
+again, and a manifest that repeats hundreds of them is slow to reach anybody."""
 LOST = 16
 """Manifests in a row that crashes may have lost between signature and store."""
 
 log = logging.getLogger(__name__)
 _canonical = msgspec.json.Encoder(order="deterministic")
 Listed = tuple[SignerPort, Incarnation, dict[str, Any]]
+
+
+def _told_since(stone: Tombstone) -> int:
+    return max(stone.at, stone.over) if stone.reason == KeyState.RETIRED else stone.at
 
 
 class Publication:
@@ -156,7 +160,7 @@ class Publication:
         return [
             rules.listed_tombstone(stone, now)
             for stone in self._stones
-            if stone.at >= now - windows[KeyState(stone.reason)]
+            if _told_since(stone) >= now - windows[KeyState(stone.reason)]
         ]
 
     def _listing(self, signers: Mapping[str, SignerPort], every: Sequence[Key]) -> Listed | None:

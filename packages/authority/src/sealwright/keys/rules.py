@@ -5,6 +5,8 @@
 - A key that stops signing is verify-only until its last token has expired, plus skew (`verify_until`); then
   retired, in the same tick: the signer lists no key beyond that moment.
 - A signer that died leaves keys that can never sign again: active become verify-only, staged are retired.
+- What stopped signing before its time (a dead signer, a rotation that people asked for) is retired before
+  its time too: `last_listed`.
 - Where no key of a live signer is active or staged (first start, or its signer died) the new key may sign at
   once: waiting would be an outage, and validators refetch the manifest on an unknown key id.
 
@@ -96,6 +98,17 @@ def windows(policy: KeyPolicy, use_from: int) -> tuple[int, int, int]:
     return use_from, use_until, use_until + policy.max_lifetime + policy.skew
 
 
+def last_listed(key: Key) -> int:
+    """Until when a key has to be published (seconds since 1970), by the time at which it stopped signing.
+
+    Never after `verify_until`. The longest token and the skew are those that its announcement was made with,
+    whatever is configured now. `HANDOVER` on top: a change is noted up to a tick from when it happened.
+    """
+    if key.state is not KeyState.VERIFY_ONLY:
+        return key.verify_until
+    return min(key.verify_until, key.changed_at + HANDOVER + key.verify_until - key.use_until)
+
+
 def require_forward(before: KeyState, after: KeyState) -> None:
     """Refuse a state change that would bring a key back.
 
@@ -140,7 +153,7 @@ def plan_orphans(keys: Collection[Key], now: int) -> list[Action]:
 
 
 def _settle(key: Key, live: Collection[str], now: int) -> Settle | None:
-    if key.state is not KeyState.REVOKED and now >= key.verify_until - EARLY:
+    if key.state is not KeyState.REVOKED and now >= last_listed(key) - EARLY:
         return Settle(key, KeyState.RETIRED)
     if key.state is KeyState.STAGED and (key.log_id not in live or now >= key.use_until):
         return Settle(key, KeyState.RETIRED)
@@ -184,7 +197,7 @@ def next_change(keys: Collection[Key], policy: KeyPolicy) -> int | None:
         if key.state is KeyState.ACTIVE:
             moments.append(key.use_until if has_staged else key.use_until - HANDOVER - policy.lead)
         elif key.state is KeyState.VERIFY_ONLY:
-            moments.append(key.verify_until - EARLY)
+            moments.append(last_listed(key) - EARLY)
     return min(moments, default=None)
 
 
@@ -206,7 +219,7 @@ def next_of(key: Key, keys: Collection[Key]) -> tuple[KeyState, int] | None:
         ]
         return KeyState.VERIFY_ONLY, min(successors, default=key.use_until)
     if key.state is KeyState.VERIFY_ONLY:
-        return KeyState.RETIRED, key.verify_until - EARLY
+        return KeyState.RETIRED, last_listed(key) - EARLY
     return None
 
 

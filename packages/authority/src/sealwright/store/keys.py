@@ -60,10 +60,14 @@ manifests = Table(
 
 _BY_KID = select(keys).where(keys.c.kid == bindparam("kid"))
 _TOMBSTONES = (
-    select(keys.c.kid, keys.c.changed_at, keys.c.state, keys.c.jwk)
+    select(keys.c.kid, keys.c.changed_at, keys.c.state, keys.c.jwk, keys.c.verify_until)
     .where(
         or_(
-            (keys.c.state == KeyState.RETIRED) & (keys.c.changed_at >= bindparam("retired_since")),
+            (keys.c.state == KeyState.RETIRED)
+            & or_(
+                keys.c.changed_at >= bindparam("retired_since"),
+                keys.c.verify_until >= bindparam("retired_since"),
+            ),
             (keys.c.state == KeyState.REVOKED)
             & keys.c.issued_before.is_(None)
             & (keys.c.changed_at >= bindparam("revoked_since")),
@@ -184,12 +188,12 @@ class SqlKeyStore:
                 self._revoked(connection, _key(row))
 
     def tombstones(self, retired_since: int, revoked_since: int) -> list[Tombstone]:
-        """Keys retired, or revoked without a bound, since then (seconds since 1970)."""
+        """Keys retired or over, or revoked without a bound, since then (seconds since 1970)."""
         since = {"retired_since": retired_since, "revoked_since": revoked_since}
         with self._reader.connect() as connection:
             return [
-                Tombstone(kid, at, state, json.loads(jwk))
-                for kid, at, state, jwk in connection.execute(_TOMBSTONES, since)
+                Tombstone(kid, at, state, json.loads(jwk), over)
+                for kid, at, state, jwk, over in connection.execute(_TOMBSTONES, since)
             ]
 
     def latest_manifest(self) -> Manifest | None:
