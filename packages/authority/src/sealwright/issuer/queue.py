@@ -2,10 +2,10 @@
 
 Issued tokens are validated before they are handed out: all of a small batch, one in 64 at random of a
 larger one (ADR 0004). The signer has one batch at a time, and is given the next while the one before is made
-durable. It starts when as many requests wait as are being made durable, or half as many as were answered
-last: whoever just got an answer may well ask again. That wait ends with the commit and after `GATHER`. So a
-request alone goes at once, and batches stay as large as the load allows, which is what makes them cheap. A
-token is handed out only after its batch is durable.
+durable. It starts when as many requests wait as are being made durable, or `ENOUGH`, and half as many as were
+answered last: whoever just got an answer may well ask again. That wait ends with the commit and after
+`GATHER`. So a request alone goes at once, and batches stay as large as the load allows, which is what makes
+them cheap. A token is handed out only after its batch is durable.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ MAX_UNDER_WAY = 8
 MAX_WAITING = 8_192
 WORTHWHILE = 16
 """Requests from which on a batch is cheap: fewer are never parted."""
+ENOUGH = 8
+"""Requests that go to a free signer even if more are being made durable."""
 GATHER = 0.001
 """Seconds that the first requests of a batch wait for more, if many were answered just before."""
 ALWAYS_VALIDATED = 4
@@ -75,7 +77,7 @@ class SignQueue:
     def _pump(self) -> None:
         self._scheduled = False
         waiting = len(self._waiting)
-        if self._signing or not waiting or waiting < min(self._signed, MAX_BATCH):
+        if self._signing or not waiting or waiting < min(self._signed, ENOUGH):
             return
         if len(self._under_way) >= MAX_UNDER_WAY:
             return
