@@ -98,12 +98,7 @@ class SqliteDigestIndex:
             connection = sqlite3.connect(uri, check_same_thread=False, uri=True)
             self._file.chmod(0o600)
             # What is lost with the power is taken in again: `followed` is written with the digests.
-            for pragma in (
-                "journal_mode=WAL",
-                "synchronous=NORMAL",
-                "busy_timeout=10000",
-                "cache_size=-65536",
-            ):
+            for pragma in _PRAGMAS:
                 connection.execute(f"PRAGMA {pragma}")
             for table in (_DIGESTS, _PROGRESS):
                 connection.execute(table)
