@@ -8,6 +8,7 @@ import pytest
 
 from authority_support.ledgers import SignedLedger
 from sealwright.ledger import publisher as publishing
+from sealwright.ledger import tiles
 from sealwright.ledger.model import Entry, Log
 from sealwright.ledger.publisher import Publisher
 
@@ -87,3 +88,21 @@ def test_a_log_that_does_not_grow_is_published_again_when_it_may_get_more_cosign
     assert len(asked) == 4
     assert len(set(asked)) == 1
     assert (ledger.directory / "checkpoint").read_text().endswith("\u2014 witness AAAA\n")
+
+
+def test_a_file_is_written_once_for_a_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger, written = SignedLedger(tmp_path), list[Path]()
+    plainly = tiles.write_durably
+
+    def write(path: Path, data: bytes) -> None:
+        written.append(path)
+        plainly(path, data)
+
+    monkeypatch.setattr(tiles, "write_durably", write)
+    ledger.publish()
+    assert len(written) == len(set(written)) == 3  # a bundle, a tile, the checkpoint
+    ledger.issue(2)
+    ledger.publish()
+    assert len(written) == len(set(written)) + 1 == 6  # the checkpoint alone has the same name
+    ledger.publish()
+    assert len(written) == 6

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 from sqlite3 import IntegrityError
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 from sqlalchemy.exc import IntegrityError as SqlIntegrityError
 
-from sealwright.errors import Refused
+from sealwright.errors import Refused, Unavailable
 from sealwright.ledger.model import Entry, Log
 from sealwright.store.db import make_tables, open_engine, open_state
 from sealwright.store.ledger import SqlLedgerStore
@@ -92,3 +93,39 @@ def test_two_stores_on_one_file_cannot_both_append(tmp_path: Path) -> None:
         second.append(0, entries(0, 1), log(1), NODES)
     second.append(2, entries(2, 3), log(3), NODES)
     assert first.log(LOG_ID) == log(3)
+
+
+class Full:
+    """Lets a database grow no more: SQLite says then what it says of a full disk."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._connections: list[sqlite3.Connection] = []
+        event.listen(engine, "connect", lambda made, _record: self._connections.append(made))
+
+    def now(self) -> None:
+        for connection in self._connections:
+            [pages] = connection.execute("PRAGMA page_count").fetchone()
+            connection.execute(f"PRAGMA max_page_count = {pages}")
+
+    def over(self) -> None:
+        for connection in self._connections:
+            connection.execute("PRAGMA max_page_count = 1000000")
+
+
+def test_a_full_disk_stores_nothing_and_takes_the_same_batch_when_there_is_room(tmp_path: Path) -> None:
+    engine = open_state(tmp_path)
+    engine.dispose()
+    full, store = Full(engine), SqlLedgerStore(engine)
+    store.add_log(log(0), 1)
+    store.append(0, entries(0, 5), log(5), NODES)
+    full.now()
+    large = [Entry(index, bytes(2_000), None) for index in range(5, 500)]
+    for _ in range(2):
+        with pytest.raises(Unavailable, match="full"):
+            store.append(5, large, log(500), NODES)
+        assert store.entries(LOG_ID, 0, 1_000) == entries(0, 5)
+        assert store.log(LOG_ID) == log(5)
+    full.over()
+    store.append(5, large, log(500), NODES)
+    assert store.entries(LOG_ID, 0, 1_000) == [*entries(0, 5), *large]
+    assert store.log(LOG_ID) == log(500)

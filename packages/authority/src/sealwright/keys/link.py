@@ -88,7 +88,12 @@ class SignerLink:
         await self._connection.close()
 
     async def _commit(self, batch: SignerBatch, records: Sequence[bytes | None] = ()) -> None:
-        await self._writer.commit(Batch(batch.first, batch.leaves, batch.checkpoint), records)
+        try:
+            await self._writer.commit(Batch(batch.first, batch.leaves, batch.checkpoint), records)
+        except Unavailable:
+            # The signer still holds these leaves: it offers them on each next connection, until they fit.
+            await self.close()
+            raise
         if self._writer.size - self._acked >= ACK_LEAVES:
             self._start_acknowledging()
         elif self._timer is None and self._writer.size > self._acked:

@@ -38,6 +38,7 @@ class LedgerStore(Protocol):
 
         Raises:
             Refused: `head_moved` when another writer appended meanwhile; nothing is stored then.
+            Unavailable: the disk is full or fails. Whether anything is stored is known only when it is read.
         """
         ...
 

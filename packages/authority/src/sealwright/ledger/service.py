@@ -80,6 +80,8 @@ class LogWriter:
         Raises:
             Refused: `ledger_gap`, `root_mismatch`, `checkpoint_signature`, `head_moved`. The log is unusable
             then.
+            Unavailable: the store cannot be written now. This writer takes no more: what was written and what
+            was not is for the next one to read, to which the signer offers everything again.
         """
         if self._failure is not None:
             raise self._failure

@@ -85,6 +85,7 @@ class TileWriter:
         self._tiles = [0]
         self._bundle: list[bytes] = []
         self._dirty: set[int] = set()
+        self._covered = 0
         self.size = 0
 
     def append(self, leaf: bytes) -> None:
@@ -129,7 +130,9 @@ class TileWriter:
             partial.rmdir()
 
     def cover(self) -> None:
-        """Write the partial tiles of this size: from then on proofs of it can be made."""
+        """Write the partial tiles of this size, once: from then on proofs of it can be made."""
+        if self._covered == self.size:
+            return
         if self._bundle:
             self._write_partial("entries", self.size // WIDTH, len(self._bundle), encode_bundle(self._bundle))
         for level in sorted(self._dirty):
@@ -137,6 +140,7 @@ class TileWriter:
             if hashes:
                 self._write_partial(str(level), self._tiles[level], len(hashes), b"".join(hashes))
         self._dirty.clear()
+        self._covered = self.size
 
     def publish(self, checkpoint: str) -> None:
         """Write the partial tiles of this size where they are missing, then the checkpoint."""

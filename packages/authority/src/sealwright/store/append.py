@@ -66,12 +66,12 @@ class SqliteAppender:
                 moved = connection.execute(_MOVE, (*head, number, before)).rowcount == 1
                 if moved:
                     _insert(connection, number, entries)
+                    connection.commit()
             except BaseException:
+                # A commit that failed may have left the transaction open, and no other could begin.
                 connection.rollback()
                 raise
-            if moved:
-                connection.commit()
-            else:
+            if not moved:
                 connection.rollback()
             return moved
 

@@ -17,7 +17,7 @@ from sqlalchemy import Column, Engine, Integer, String, Table, Text, select, upd
 from sealwright.errors import Misconfigured, Refused, Unavailable
 from sealwright.ledger.model import ColdSegment, Entry
 from sealwright.ledger.tiles import write_durably
-from sealwright.store.db import metadata, reader
+from sealwright.store.db import metadata, reader, writing
 
 cold_segments = Table(
     "cold_segments",
@@ -107,7 +107,7 @@ class ColdLeaves:
         """
         same = (cold_segments.c.log_id == before.log_id) & (cold_segments.c.digest == before.digest)
         change = update(cold_segments).where(same & (cold_segments.c.first == before.first))
-        with self._engine.begin() as connection:
+        with writing(self._engine) as connection:
             done = connection.execute(change.values(file=after.file, digest=after.digest)).rowcount
         if done != 1:
             raise Refused("segment_moved", "the segment was changed meanwhile", before.file)

@@ -6,15 +6,17 @@ practice. This module never decides anything about what is stored.
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, MetaData, create_engine, event, inspect
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.pool import StaticPool
 
-from sealwright.errors import Misconfigured
+from sealwright.errors import Misconfigured, Unavailable
 
 metadata = MetaData()
 """All tables; each `store/<room>.py` adds its own."""
@@ -58,6 +60,30 @@ def open_engine(url: str) -> Engine:
 def reader(engine: Engine) -> Engine:
     """The same engine for reading: its transactions never wait for the writer, nor make it wait."""
     return engine.execution_options(sealwright_reads=True)
+
+
+@contextlib.contextmanager
+def available() -> Iterator[None]:
+    """Around a transaction: a full or failing disk, or a locked database, may be better later.
+
+    Raises:
+        Unavailable: `store_unavailable`. Nothing is known to be stored: it may have been, all the same.
+    """
+    try:
+        yield
+    except (OperationalError, sqlite3.OperationalError, OSError) as error:
+        raise Unavailable("store_unavailable", "the state database cannot be used now", str(error)) from error
+
+
+@contextlib.contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """One transaction that writes.
+
+    Raises:
+        Unavailable: see `available`.
+    """
+    with available(), engine.begin() as connection:
+        yield connection
 
 
 def open_state(directory: Path) -> Engine:

@@ -27,7 +27,7 @@ from sqlalchemy.engine import RowMapping
 
 from sealwright.errors import Refused
 from sealwright.keys.model import Key, KeyState, Manifest, Tombstone
-from sealwright.store.db import metadata, reader
+from sealwright.store.db import metadata, reader, writing
 
 keys = Table(
     "keys",
@@ -148,7 +148,7 @@ class SqlKeyStore:
 
     def add(self, key: Key) -> None:
         """Insert a key."""
-        with self._engine.begin() as connection:
+        with writing(self._engine) as connection:
             connection.execute(
                 _ADD_KEY,
                 {
@@ -178,7 +178,7 @@ class SqlKeyStore:
     ) -> None:
         """Move a key to a later state; `state_goes_back` otherwise."""
         before = _BEFORE.get(state, ())
-        with self._engine.begin() as connection:
+        with writing(self._engine) as connection:
             change = {"at": at, "reason": reason, "bound": issued_before}
             moved = connection.execute(_SETTLE, {"which": kid, "before": before, "to": state, **change})
             if moved.rowcount != 1:
@@ -204,7 +204,7 @@ class SqlKeyStore:
 
     def add_manifest(self, manifest: Manifest) -> None:
         """Store a manifest; `manifest_goes_back` unless its version is newer than every stored one."""
-        with self._engine.begin() as connection:
+        with writing(self._engine) as connection:
             newest = connection.execute(_NEWEST).scalar()
             if newest is not None and manifest.version <= newest:
                 raise Refused("manifest_goes_back", f"version {newest} is stored already")

@@ -44,7 +44,7 @@ from sealwright.ledger.model import (
 )
 from sealwright.store.append import Head, SqliteAppender, is_sqlite_file
 from sealwright.store.cold import ColdLeaves, cold_segments
-from sealwright.store.db import metadata, reader
+from sealwright.store.db import available, metadata, reader, writing
 from sealwright.store.lookup import SqliteLookup
 
 logs = Table(
@@ -131,7 +131,7 @@ class SqlLedgerStore:
 
     def add_log(self, log: Log, at: int) -> None:
         """Begin a log of size zero. Nothing happens when it is there already."""
-        with self._engine.begin() as connection:
+        with writing(self._engine) as connection:
             if self._row(connection, log.log_id) is None:
                 connection.execute(
                     insert(logs).values(
@@ -147,7 +147,7 @@ class SqlLedgerStore:
 
     def log(self, log_id: str) -> Log | None:
         """One log."""
-        with self._reader.connect() as connection:
+        with available(), self._reader.connect() as connection:
             row = self._row(connection, log_id)
         return _log(row) if row else None
 
@@ -190,10 +190,11 @@ class SqlLedgerStore:
     def append(self, before: int, entries: Sequence[Entry], log: Log, frontier: Sequence[bytes]) -> None:
         """Store entries and the new head in one transaction; `head_moved` when the size is not `before`."""
         head = (log.size, log.checkpoint, b"".join(frontier))
-        if self._appender is not None:
-            moved = self._appender.append(log.log_id, before, head, entries)
-        else:
-            moved = self._append(log.log_id, before, head, entries)
+        with available():
+            if self._appender is not None:
+                moved = self._appender.append(log.log_id, before, head, entries)
+            else:
+                moved = self._append(log.log_id, before, head, entries)
         if not moved:
             raise Refused("head_moved", "another writer appended to this log, or it is closed", log.log_id)
 
@@ -214,14 +215,14 @@ class SqlLedgerStore:
 
     def close_log(self, log_id: str, at: int) -> None:
         """Say that no leaf will follow."""
-        with self._engine.begin() as connection:
+        with writing(self._engine) as connection:
             connection.execute(
                 update(logs).where(logs.c.log_id == log_id, logs.c.closed_at.is_(None)).values(closed_at=at)
             )
 
     def restore_leaf(self, log_id: str, index: int, leaf: bytes) -> None:
         """Put a leaf back that the signed head covers. Its private record stays as it is."""
-        with self._engine.begin() as connection:
+        with writing(self._engine) as connection:
             row = self._row(connection, log_id)
             number = row["id"] if row else 0
             place = (leaves.c.log == number) & (leaves.c.idx == index)
@@ -232,7 +233,7 @@ class SqlLedgerStore:
         """Replace the frontier of a log that has this size; `head_moved` otherwise."""
         same = (logs.c.log_id == log_id) & (logs.c.size == size)
         change = update(logs).where(same).values(frontier=b"".join(frontier))
-        with self._engine.begin() as connection:
+        with writing(self._engine) as connection:
             if connection.execute(change).rowcount != 1:
                 raise Refused("head_moved", "the log has grown meanwhile", log_id)
 
@@ -257,7 +258,7 @@ class SqlLedgerStore:
 
     def leaves(self, log_id: str, start: int, end: int) -> Sequence[bytes]:
         """Leaves with `start <= index < end`, in order."""
-        with self._reader.connect() as connection:
+        with available(), self._reader.connect() as connection:
             found = (
                 connection.execute(_LEAVES, {"log_id": log_id, "start": start, "end": end}).scalars().all()
             )
@@ -281,7 +282,7 @@ class SqlLedgerStore:
 
     def move_out(self, segment: ColdSegment) -> None:
         """Name the file that holds a segment, and take its rows out, in one transaction."""
-        with self._engine.begin() as connection:
+        with writing(self._engine) as connection:
             row = self._row(connection, segment.log_id)
             number = row["id"] if row else 0
             connection.execute(insert(cold_segments).values(**asdict(segment)))
@@ -293,7 +294,7 @@ class SqlLedgerStore:
 
     def erase_record(self, tombstone: Tombstone) -> None:
         """Remove a private record that is in the database, and leave a tombstone; the leaf stays."""
-        with self._engine.begin() as connection:
+        with writing(self._engine) as connection:
             row = self._row(connection, tombstone.log_id)
             place = (leaves.c.log == (row["id"] if row else 0)) & (leaves.c.idx == tombstone.index)
             connection.execute(update(leaves).where(place).values(record=None))
@@ -305,7 +306,7 @@ class SqlLedgerStore:
             func.substr(leaves.c.leaf, 35, 32) == kid
         )
         change = update(leaves).where(of_key & leaves.c.record.is_not(None)).values(record=None)
-        with self._engine.begin() as connection:
+        with writing(self._engine) as connection:
             return connection.execute(change).rowcount
 
     def erased(self, log_id: str, index: int) -> Tombstone | None:

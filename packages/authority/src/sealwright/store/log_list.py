@@ -7,7 +7,7 @@ from dataclasses import asdict
 from sqlalchemy import Column, Engine, Integer, LargeBinary, Table, Text, delete, insert, select
 
 from sealwright.ledger.model import StoredList
-from sealwright.store.db import metadata, reader
+from sealwright.store.db import metadata, reader, writing
 
 log_list = Table(
     "log_list",
@@ -37,6 +37,6 @@ class SqlLogListStore:
     def replace(self, stored: StoredList) -> None:
         """Keep this list instead of the one before, in one transaction."""
         row = asdict(stored)
-        with self._engine.begin() as connection:
+        with writing(self._engine) as connection:
             connection.execute(delete(log_list))
             connection.execute(insert(log_list), row)
