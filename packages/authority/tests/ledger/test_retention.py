@@ -218,47 +218,64 @@ from authority_support.logs import Scribe, tokens
 from sealwright.ledger.service import Ledger
 from sealwright.store.db import open_state
 from sealwright.store.ledger import SqlLedgerStore
-from sqlalchemy.exc import SQLAlchemyError
-import sqlite3
+from sealwright.errors import Unavailable
 
 class Clock:
     def now(self): return 1.8e9
 
 async def main():
     store, scribe = SqlLedgerStore(open_state(Path(sys.argv[1]))), Scribe()
-    writer = Ledger(store, Clock(), lambda _: None).open_log(scribe.log_id, scribe.origin, scribe.vkey, 0)
+    ledger = Ledger(store, Clock(), lambda _: None)
+    writer = ledger.open_log(scribe.log_id, scribe.origin, scribe.vkey, 0)
     await writer.commit(scribe.batch(tokens(100)[0]))
     largest = max(file.stat().st_size for file in Path(sys.argv[1]).iterdir())
     resource.setrlimit(resource.RLIMIT_FSIZE, (largest, resource.RLIM_INFINITY))
-    released = 100
+    released, held = 100, []
     try:
         for start in range(100, 100_000, 100):
-            await writer.commit(scribe.batch(tokens(100, start)[0]))
-            released = start + 100
-    except (SQLAlchemyError, sqlite3.Error) as error:
-        print(released, type(error).__name__)
-        try:
-            await writer.commit(scribe.batch(tokens(1, released + 100)[0]))
-        except (SQLAlchemyError, sqlite3.Error):
-            print("still refused")
+            held.append(scribe.batch(tokens(100, start)[0]))
+            await writer.commit(held[-1])
+            released, held = start + 100, []
+    except Unavailable as error:
+        print(released, error.code)
+    held.append(scribe.batch(tokens(1, released + 100)[0]))
+    try:
+        await writer.commit(held[-1])
+    except Unavailable:
+        print("still refused")
+    again = ledger.open_log(scribe.log_id, scribe.origin, scribe.vkey, released)
+    try:
+        await again.commit(held[0])
+    except Unavailable:
+        print("refused to the next one")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    if store.log(scribe.log_id).size == released:
+        print("nothing was stored")
+    again = ledger.open_log(scribe.log_id, scribe.origin, scribe.vkey, released)
+    for batch in held:
+        await again.commit(batch)
+    print("room again", again.size)
 
 asyncio.run(main())
 """
 
 
 def test_a_full_disk_stops_issuing_and_not_logging(tmp_path: Path) -> None:
-    """Nothing is answered for a batch that could not be written, and what was answered is there."""
+    """Nothing is answered for a batch that could not be written; it is taken when there is room again."""
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[1] == resource.RLIM_INFINITY
     support = Path(__file__).parents[1] / "support"
     ran = subprocess.run(
         [sys.executable, "-c", FULL, str(tmp_path), str(support)],
         capture_output=True, text=True, check=True, timeout=300,
     )  # fmt: skip
-    released, *_ = ran.stdout.split()
-    assert "still refused" in ran.stdout
+    released, code, *said = ran.stdout.split(maxsplit=2)
+    assert code == "store_unavailable"
+    size = int(released) + 101
+    refused = ["still refused", "refused to the next one", "nothing was stored"]
+    assert said[0].splitlines() == [*refused, f"room again {size}"]
     store = SqlLedgerStore(open_engine(f"sqlite:///{tmp_path / 'sealwright.db'}"))
     [log] = store.logs()
-    assert log.size == int(released)
+    assert log.size == size
     assert check_ledger(store, tmp_path / "ledger").sound
 
 
