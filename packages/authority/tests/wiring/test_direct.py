@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -11,88 +10,16 @@ from typing import Any
 
 import pytest
 
-from sealwright.clock import SystemClock
-from sealwright.ids import secret_digest
+from authority_support.fronts import BASIC, FORM, PATH, SECRET, WRONG, elsewhere, endpoint, request
+from sealwright.bounded_http import MAX_HEAD, PIECE
 from sealwright.issuer.http import TokenEndpoint
-from sealwright.issuer.model import Client, RealmPolicy
-from sealwright.issuer.service import Issuer
 from sealwright.wiring.direct import MAX_WHOLE, DirectHttp
 from sealwright.wiring.servers import HttpServer, bind_tcp
 
 pytestmark = [pytest.mark.enable_socket]
 
-SECRET = "s3cret"
-BASIC = b"Basic " + base64.b64encode(f"app:{SECRET}".encode())
-WRONG = b"Basic " + base64.b64encode(b"app:wrong")
-FORM = b"grant_type=client_credentials"
-PATH = b"/enterprise/oauth2/token"
 DEADLINE = 60
-
-
-class Signer:
-    log_id = "aaaaaaaaaaaaaaaa"
-
-    async def sign(
-        self, requests: Sequence[Sequence[Any]], records: Sequence[bytes], answered: Callable[[], None]
-    ) -> Sequence[tuple[str, int] | dict[str, str]]:
-        assert len(requests) == len(records)
-        await asyncio.sleep(0)
-        answered()
-        return [(f"token-for-{request[3]}", request[7]) for request in requests]
-
-
-class Clients:
-    def get(self, client_id: str) -> Client | None:
-        app = Client("app", "enterprise", secret_digest(SECRET), ("https://api.example",), ("read",))
-        return app if client_id == "app" else None
-
-
-class NoReplay:
-    def use_once(self, client_id: str, assertion_id: str, expires_at: int, now: int) -> bool:
-        raise AssertionError("no client here has a key")
-
-
-def endpoint() -> TokenEndpoint:
-    realm = RealmPolicy("enterprise", "http://127.0.0.1/enterprise", 600, 3_600)
-    issuer = Issuer(
-        {"enterprise": realm},
-        Clients(),
-        NoReplay(),
-        lambda _realm: (Signer(), "kid"),
-        lambda *_args: None,
-        SystemClock(),
-    )
-    return TokenEndpoint(issuer, lambda *_args: None)
-
-
-async def elsewhere(scope: Any, receive: Any, send: Any) -> None:
-    """What uvicorn serves: the token endpoint, and one line for everything else."""
-    if scope["path"].endswith("/oauth2/token"):
-        await endpoint()(scope, receive, send)
-        return
-    body = f"{scope['method']} {scope['path']}".encode()
-    headers = [(b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
-def request(
-    body: bytes = FORM,
-    *,
-    method: bytes = b"POST",
-    path: bytes = PATH,
-    version: bytes = b"1.1",
-    headers: Sequence[bytes] = (),
-    authorization: bytes | None = BASIC,
-    media: bytes | None = b"application/x-www-form-urlencoded",
-    length: bool = True,
-) -> bytes:
-    lines = [b"%b %b HTTP/%b" % (method, path, version), b"Host: localhost"]
-    lines += [b"Authorization: " + authorization] if authorization is not None else []
-    lines += [b"Content-Type: " + media] if media is not None else []
-    lines += [b"Content-Length: %d" % len(body)] if length else []
-    return b"\r\n".join([*lines, *headers]) + b"\r\n\r\n" + body
-
+OVER = MAX_HEAD + PIECE
 
 GET = request(b"", method=b"GET", path=b"/other", length=False)
 CHUNKED = request(
@@ -118,6 +45,23 @@ CASES = {  # what is sent, and how many answers come back; None: until the serve
     "unknown realm": (request(path=b"/nobody/oauth2/token"), 1),
     "escaped path": (request(path=b"/enter%70rise/oauth2/token"), 1),
     "query": (request(path=PATH + b"?a=b"), 1),
+    "escaped slash": (request(path=b"/enterprise%2foauth2/token"), 1),
+    "escaped slash, last": (request(path=b"/enterprise/oauth2%2Ftoken"), 1),
+    "no host": (request(hosts=()), None),
+    "no host, old version": (request(hosts=(), version=b"1.0"), None),
+    "two hosts": (request(hosts=(b"localhost", b"localhost")), None),
+    "two hosts, old version": (request(hosts=(b"localhost", b"localhost"), version=b"1.0"), None),
+    "host and port": (request(hosts=(b"localhost:8420",)), 1),
+    "host in brackets": (request(hosts=(b"[::1]:8420",)), 1),
+    "no host said": (request(hosts=(b"",)), 1),
+    "host with a path": (request(hosts=(b"localhost/x",)), None),
+    "host with a user": (request(hosts=(b"a@localhost",)), None),
+    "long head": (request(headers=[b"X-A: " + b"a" * (MAX_HEAD - 4_096)]), 1),
+    "head too long": (request(headers=[b"X-A: " + b"a" * OVER]), 1),
+    "head too long with its body": (request(b"a" * 40_000, headers=[b"X-A: " + b"a" * 100_000]), 1),
+    "head of many lines": (request(headers=[b"X-A: b"] * 10_000), 1),
+    "head of spaces": (request(headers=[b"X-A: " + b" " * OVER + b"b"]), 1),
+    "target too long": (request(path=PATH + b"?" + b"a" * OVER), 1),
     "absolute target": (request(path=b"http://localhost" + PATH), 1),
     "no body": (request(b""), 1),
     "repeated parameter": (request(FORM + b"&" + FORM), 1),
@@ -127,6 +71,10 @@ CASES = {  # what is sent, and how many answers come back; None: until the serve
     "put": (request(method=b"PUT"), 1),
     "other path": (GET, 1),
     "chunked": (CHUNKED, 1),
+    "chunks with long extensions": (
+        CHUNKED.replace(b"%x\r\n" % len(FORM), b"%x;%b\r\n" % (len(FORM), b"a" * OVER)),
+        1,
+    ),
     "large": (request(FORM + b"&x=" + b"a" * MAX_WHOLE), 1),
     "too large": (request(FORM + b"&x=" + b"a" * 40_000), 1),
     "upgrade": (request(headers=[b"Upgrade: websocket"]), 1),
@@ -154,6 +102,28 @@ PARTS: dict[str, Callable[[bytes], list[bytes]]] = {
 
 def _halves(sent: bytes, at: int) -> tuple[bytes, bytes]:
     return sent[:at], sent[at:]
+
+
+ANSWERED = {  # what both must say
+    "plain": b"200 OK",
+    "escaped slash": b"200 OK",  # of what is elsewhere: it is no token endpoint
+    "escaped slash, last": b"200 OK",
+    "no host": b"400 Bad Request",
+    "no host, old version": b"200 OK",
+    "two hosts": b"400 Bad Request",
+    "two hosts, old version": b"400 Bad Request",
+    "host and port": b"200 OK",
+    "host in brackets": b"200 OK",
+    "host with a path": b"400 Bad Request",
+    "host with a user": b"400 Bad Request",
+    "long head": b"200 OK",
+    "head too long": b"431 Request Header Fields Too Large",
+    "head too long with its body": b"431 Request Header Fields Too Large",
+    "head of many lines": b"431 Request Header Fields Too Large",
+    "head of spaces": b"431 Request Header Fields Too Large",
+    "target too long": b"431 Request Header Fields Too Large",
+    "chunks with long extensions": b"431 Request Header Fields Too Large",
+}
 
 
 async def answers(port: int, parts: Sequence[bytes], count: int | None) -> list[tuple[bytes, Any, bytes]]:
@@ -209,6 +179,10 @@ def test_the_direct_front_answers_as_uvicorn_does(split: str) -> None:
     for case, (by_front, by_uvicorn) in asyncio.run(go()).items():
         assert by_front == by_uvicorn, case
         assert CASES[case][1] in (None, len(by_front)), case
+        if case in ANSWERED:
+            assert by_front[0][0] == b"HTTP/1.1 " + ANSWERED[case], case
+        if case.startswith("escaped slash"):
+            assert b"%2" in by_front[0][2], case
 
 
 class Wire:
@@ -318,13 +292,15 @@ def test_the_body_of_a_request_with_an_upgrade_is_no_request() -> None:
         b"a" * 9
     )
 
+    last = b"POST /x HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
     async def go(parts: Sequence[bytes]) -> list[Any]:
         told: list[Any] = []
         for front in (endpoint(), None):
             async with serving(front) as port, asyncio.timeout(DEADLINE):
                 told.append(await answers(port, parts, 1))
                 reader, writer = await asyncio.open_connection("127.0.0.1", port)
-                for part in (*parts, b"POST /x HTTP/1.1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"):
+                for part in (*parts, last):
                     writer.write(part)
                     await writer.drain()
                     await asyncio.sleep(0.05)  # apart from the next; what is asserted holds either way

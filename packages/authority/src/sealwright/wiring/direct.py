@@ -18,7 +18,7 @@ import httptools
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from sealwright.bounded_http import REQUEST_SECONDS, BoundedHttp
+from sealwright.bounded_http import REQUEST_SECONDS, BoundedHttp, is_host
 from sealwright.issuer.http import PATH_SUFFIX, Answer, TokenEndpoint
 
 MAX_WHOLE = 16_384
@@ -39,14 +39,14 @@ _STATUS_LINES = {
 class _Read:
     """What the parser sees in the bytes that were read and not answered."""
 
-    __slots__ = ("begun", "body", "complete", "headers", "odd", "url")
+    __slots__ = ("begun", "body", "complete", "headers", "hosts", "odd", "url")
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
         """Nothing was read."""
-        self.begun, self.complete, self.odd = 0, False, False
+        self.begun, self.hosts, self.complete, self.odd = 0, 0, False, False
         self.url, self.body = b"", b""
         self.headers: list[tuple[bytes, bytes]] = []
 
@@ -63,6 +63,9 @@ class _Read:
         name = name.lower()
         if name in _ODD_HEADERS or (name == b"connection" and value.lower() != b"keep-alive"):
             self.odd = True
+        if name == b"host":
+            self.hosts += 1
+            self.odd |= not is_host(value)
         self.headers.append((name, value))
 
     def on_body(self, body: bytes) -> None:
@@ -175,6 +178,7 @@ class DirectHttp(asyncio.Protocol):
         url = read.url
         return (
             self._parser.get_method() == b"POST"
+            and read.hosts == 1
             and url.endswith(_SUFFIX)
             and url.startswith(b"/")
             and b"%" not in url

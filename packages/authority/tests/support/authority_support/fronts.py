@@ -1,0 +1,87 @@
+"""Token endpoints with a signer that only says who asked, and requests to them as they come over the wire."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sealwright.clock import SystemClock
+from sealwright.ids import secret_digest
+from sealwright.issuer.http import TokenEndpoint
+from sealwright.issuer.model import Client, RealmPolicy
+from sealwright.issuer.service import Issuer
+
+SECRET = "s3cret"
+BASIC = b"Basic " + base64.b64encode(f"app:{SECRET}".encode())
+WRONG = b"Basic " + base64.b64encode(b"app:wrong")
+FORM = b"grant_type=client_credentials"
+PATH = b"/enterprise/oauth2/token"
+
+
+class Signer:
+    log_id = "aaaaaaaaaaaaaaaa"
+
+    async def sign(
+        self, requests: Sequence[Sequence[Any]], records: Sequence[bytes], answered: Callable[[], None]
+    ) -> Sequence[tuple[str, int] | dict[str, str]]:
+        assert len(requests) == len(records)
+        await asyncio.sleep(0)
+        answered()
+        return [(f"token-for-{request[3]}", request[7]) for request in requests]
+
+
+class Clients:
+    def get(self, client_id: str) -> Client | None:
+        app = Client("app", "enterprise", secret_digest(SECRET), ("https://api.example",), ("read",))
+        return app if client_id == "app" else None
+
+
+class NoReplay:
+    def use_once(self, client_id: str, assertion_id: str, expires_at: int, now: int) -> bool:
+        raise AssertionError("no client here has a key")
+
+
+def endpoint() -> TokenEndpoint:
+    realm = RealmPolicy("enterprise", "http://127.0.0.1/enterprise", 600, 3_600)
+    issuer = Issuer(
+        {"enterprise": realm},
+        Clients(),
+        NoReplay(),
+        lambda _realm: (Signer(), "kid"),
+        lambda *_args: None,
+        SystemClock(),
+    )
+    return TokenEndpoint(issuer, lambda *_args: None)
+
+
+async def elsewhere(scope: Any, receive: Any, send: Any) -> None:
+    """What uvicorn serves: the token endpoint, and one line for everything else."""
+    if scope["path"].endswith("/oauth2/token"):
+        await endpoint()(scope, receive, send)
+        return
+    body = f"{scope['method']} {scope['path']}".encode()
+    headers = [(b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def request(
+    body: bytes = FORM,
+    *,
+    method: bytes = b"POST",
+    path: bytes = PATH,
+    version: bytes = b"1.1",
+    headers: Sequence[bytes] = (),
+    authorization: bytes | None = BASIC,
+    media: bytes | None = b"application/x-www-form-urlencoded",
+    length: bool = True,
+    hosts: Sequence[bytes] = (b"localhost",),
+) -> bytes:
+    lines = [b"%b %b HTTP/%b" % (method, path, version)]
+    lines += [b"Host: " + host for host in hosts]
+    lines += [b"Authorization: " + authorization] if authorization is not None else []
+    lines += [b"Content-Type: " + media] if media is not None else []
+    lines += [b"Content-Length: %d" % len(body)] if length else []
+    return b"\r\n".join([*lines, *headers]) + b"\r\n\r\n" + body
