@@ -1,149 +1,12 @@
-"""The transmitter as a receiver meets it: a client written from the specifications; no outage loses a SET."""
+"""The transmitter as a receiver meets it: streams, verification and polling, by a client of our own."""
 
 import asyncio
 import base64
-from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
-from typing import Any
 
 import httpx
-import jsonschema
-import jwt
 import pytest
-from prometheus_client import CollectorRegistry
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
-from authority_support.postgres import POSTGRESQL, database
-from sealwright.detection.memory import SteppedClock
-from sealwright.errors import Unavailable
-from sealwright.response.ssf import http
-from sealwright.response.ssf.keys import RsaSetSigner
-from sealwright.response.ssf.memory import MemoryLine, MemoryReceivers, MemoryStreamStore
-from sealwright.response.ssf.model import PUSH, Event, Status
-from sealwright.response.ssf.ports import StreamStore
-from sealwright.response.ssf.pushing import HttpLine, Pusher, PushMetrics
-from sealwright.response.ssf.rules import token_revoked
-from sealwright.response.ssf.service import Transmitter
-from sealwright.store.db import make_tables, open_state
-from sealwright.store.ssf import SqlStreamStore
-
-BASE = "http://127.0.0.1:8420"
-BOTH = frozenset({"ssf.manage", "ssf.read"})
-TOKENS = {
-    "Bearer one": ("receiver-1", BOTH),
-    "Bearer two": ("receiver-2", BOTH),
-    "Bearer reader": ("receiver-1", frozenset({"ssf.read"})),
-}
-SIGNER = RsaSetSigner()
-SET_SCHEMA = {
-    "type": "object",
-    "required": ["iss", "jti", "iat", "aud", "sub_id", "events", "txn"],
-    "properties": {
-        "iss": {"const": BASE},
-        "jti": {"type": "string", "minLength": 16},
-        "iat": {"type": "integer"},
-        "events": {"type": "object", "minProperties": 1, "maxProperties": 1},
-        "sub_id": {"type": "object", "required": ["format"]},
-        "sub": False,
-        "exp": False,
-    },
-}
-
-
-class Receiver:
-    """A push receiver written from RFC 8935, with switches for what can go wrong."""
-
-    def __init__(self) -> None:
-        self.sets: list[dict[str, Any]] = []
-        self.down = False
-        self.refuse = False
-        self.app = Starlette(routes=[Route("/events", self._take, methods=["POST"])])
-
-    async def _take(self, request: Request) -> Response:
-        if self.down:
-            return Response(status_code=503)
-        if self.refuse:
-            return JSONResponse({"err": "invalid_audience", "description": "not mine"}, 400)
-        assert request.headers["content-type"] == "application/secevent+jwt"
-        assert request.headers["authorization"] == "Bearer for-push"
-        self.sets.append(verified((await request.body()).decode()))
-        return Response(status_code=202)
-
-
-def verified(signed: str) -> dict[str, Any]:
-    """Check a SET as a receiver does, with a library of others; returns its claims."""
-    header = jwt.get_unverified_header(signed)
-    assert (header["typ"], header["alg"]) == ("secevent+jwt", "RS256")
-    (jwk,) = [key for key in SIGNER.jwks()["keys"] if key["kid"] == header["kid"]]
-    claims: dict[str, Any] = jwt.decode(
-        signed,
-        jwt.PyJWK(jwk).key,
-        algorithms=["RS256"],
-        issuer=BASE,
-        options={"verify_aud": False, "verify_iat": False},
-    )
-    jsonschema.validate(claims, SET_SCHEMA)
-    return claims
-
-
-class World:
-    """A transmitter, its routes, a pusher and a receiver."""
-
-    def __init__(self, store: StreamStore) -> None:
-        self.clock = SteppedClock()
-        self.store = store
-        self.transmitter = Transmitter(BASE, store, SIGNER, self.clock)
-        self.app = Starlette(routes=http.routes(self.transmitter, SIGNER, MemoryReceivers(TOKENS), BASE))
-        self.receiver = Receiver()
-        self.registry = CollectorRegistry()
-        line = HttpLine(httpx.AsyncClient(transport=httpx.ASGITransport(self.receiver.app)))
-        self.pusher = Pusher(self.transmitter, store, SIGNER, line, self.clock, PushMetrics(self.registry))
-
-    def client(self, token: str = "one") -> httpx.AsyncClient:
-        transport = httpx.ASGITransport(self.app)
-        headers = {"Authorization": f"Bearer {token}"}
-        return httpx.AsyncClient(transport=transport, base_url=BASE, headers=headers)
-
-    async def push_stream(self, client: httpx.AsyncClient) -> str:
-        delivery = {
-            "method": PUSH,
-            "endpoint_url": "http://127.0.0.1:9/events",
-            "authorization_header": "Bearer for-push",
-        }
-        answer = await client.post("/ssf/stream", json={"delivery": delivery})
-        assert answer.status_code == 201
-        return str(answer.json()["stream_id"])
-
-    def revoked(self, number: int) -> Event:
-        return token_revoked(
-            BASE + "/enterprise", f"jti-{number}", self.clock.now(), f"txn-{number}", "stolen"
-        )
-
-
-@pytest.fixture(params=["memory", "sqlite", POSTGRESQL])
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
-    if request.param == "memory":
-        yield World(MemoryStreamStore())
-        return
-    if request.param == "postgresql":
-        with database() as engine:
-            make_tables(engine)
-            yield World(SqlStreamStore(engine))
-        return
-    engine = open_state(tmp_path)
-    yield World(SqlStreamStore(engine))
-    engine.dispose()
-
-
-def acting(world: World, act: Callable[[httpx.AsyncClient], Awaitable[None]], token: str = "one") -> None:
-    async def main() -> None:
-        async with world.client(token) as client:
-            await act(client)
-
-    asyncio.run(main())
+from authority_support.signals import BASE, World, acting, verified
 
 
 def test_the_metadata_is_what_the_interoperability_profile_asks_for(world: World) -> None:
@@ -216,95 +79,6 @@ def test_without_token_or_scope_nothing_is_told(world: World) -> None:
     acting(world, act, "reader")
 
 
-def test_pushed_events_arrive_in_order_signed_and_once(world: World) -> None:
-    async def act(client: httpx.AsyncClient) -> None:
-        stream_id = await world.push_stream(client)
-        for number in range(5):
-            await world.transmitter.emit([world.revoked(number)])
-        assert await world.pusher.drain(stream_id) == 5
-        assert await world.pusher.drain(stream_id) == 0
-
-    acting(world, act)
-    subjects = [claims["sub_id"] for claims in world.receiver.sets]
-    assert subjects == [
-        {"format": "jwt_id", "iss": BASE + "/enterprise", "jti": f"jti-{n}"} for n in range(5)
-    ]
-    assert len({claims["jti"] for claims in world.receiver.sets}) == 5
-
-
-def test_an_outage_of_the_receiver_loses_nothing_and_keeps_jti_and_order(world: World) -> None:
-    async def act(client: httpx.AsyncClient) -> None:
-        stream_id = await world.push_stream(client)
-        world.receiver.down = True
-        queued: list[str] = []
-        for number in range(20):
-            await world.transmitter.emit([world.revoked(number)])
-            world.clock.time += 30  # ten minutes in all
-            with pytest.raises(Unavailable):
-                await world.pusher.drain(stream_id)
-            queued = [waiting.jti for waiting in world.store.waiting(stream_id, 100)]
-        assert world.clock.now() - world.store.oldest()[stream_id] == 600
-        world.receiver.down = False
-        assert await world.pusher.drain(stream_id) == 20
-        assert [claims["jti"] for claims in world.receiver.sets] == queued
-        assert world.store.oldest() == {}
-
-    acting(world, act)
-
-
-def test_an_event_that_nobody_acknowledges_is_told_of_unless_its_receiver_paused(world: World) -> None:
-    told: list[tuple[str, float]] = []
-
-    async def waited(stream_id: str, since: float) -> None:
-        told.append((stream_id, since))
-
-    async def act(client: httpx.AsyncClient) -> None:
-        stream_id = await world.push_stream(client)
-        metrics = PushMetrics(CollectorRegistry())
-        pusher = Pusher(world.transmitter, world.store, SIGNER, MemoryLine(), world.clock, metrics, waited)
-        began = world.clock.now()
-        await world.transmitter.emit([world.revoked(1)])
-        world.clock.time += 600
-        await pusher.measure({stream_id})
-        assert told == [(stream_id, began)]
-        told.clear()
-        await pusher.measure(set())  # paused
-        await pusher.drain(stream_id)
-        await pusher.measure({stream_id})
-        assert told == []
-
-    acting(world, act)
-
-
-def test_a_set_that_is_refused_for_good_does_not_hold_up_the_next(world: World) -> None:
-    async def act(client: httpx.AsyncClient) -> None:
-        stream_id = await world.push_stream(client)
-        world.receiver.refuse = True
-        await world.transmitter.emit([world.revoked(1)])
-        assert await world.pusher.drain(stream_id) == 0
-        world.receiver.refuse = False
-        await world.transmitter.emit([world.revoked(2)])
-        assert await world.pusher.drain(stream_id) == 1
-        assert world.registry.get_sample_value("sealwright_ssf_refused_total") == 1
-
-    acting(world, act)
-
-
-def test_a_paused_stream_holds_events_back_and_a_disabled_one_gets_none(world: World) -> None:
-    async def act(client: httpx.AsyncClient) -> None:
-        stream_id = await world.push_stream(client)
-        one = {"stream_id": stream_id}
-        await client.post("/ssf/status", json=one | {"status": "paused"})
-        await world.transmitter.emit([world.revoked(1)])
-        assert await world.pusher.drain(stream_id) == 0
-        await client.post("/ssf/status", json=one | {"status": "enabled"})
-        assert await world.pusher.drain(stream_id) == 1
-        await client.post("/ssf/status", json=one | {"status": "disabled"})
-        assert await world.transmitter.emit([world.revoked(2)]) == 0
-
-    acting(world, act)
-
-
 def test_verification_comes_back_with_its_state_and_not_too_often(world: World) -> None:
     async def act(client: httpx.AsyncClient) -> None:
         stream_id = await world.push_stream(client)
@@ -316,17 +90,6 @@ def test_verification_comes_back_with_its_state_and_not_too_often(world: World) 
         assert claims["sub_id"] == {"format": "opaque", "id": stream_id}
         (event,) = claims["events"].items()
         assert event == ("https://schemas.openid.net/secevent/ssf/event-type/verification", {"state": "abc"})
-
-    acting(world, act)
-
-
-def test_a_receiver_is_told_before_we_stop_its_stream(world: World) -> None:
-    async def act(client: httpx.AsyncClient) -> None:
-        stream_id = await world.push_stream(client)
-        await world.transmitter.withdraw(stream_id, Status.PAUSED, "maintenance")
-        (waiting,) = world.store.waiting(stream_id, 10)
-        (content,) = waiting.claims["events"].values()
-        assert content == {"status": "paused", "reason": "maintenance"}
 
     acting(world, act)
 
@@ -373,22 +136,5 @@ def test_a_long_poll_is_answered_when_something_happens(world: World) -> None:
 def test_a_malformed_request_is_refused(world: World, body: bytes) -> None:
     async def act(client: httpx.AsyncClient) -> None:
         assert (await client.post("/ssf/stream", content=body)).status_code == 400
-
-    acting(world, act)
-
-
-def test_the_pusher_follows_streams_as_they_come_and_go(world: World) -> None:
-    async def act(client: httpx.AsyncClient) -> None:
-        task = asyncio.create_task(world.pusher.run())
-        try:
-            await world.push_stream(client)
-            world.transmitter.wake()
-            await world.transmitter.emit([world.revoked(1)])
-            async with asyncio.timeout(10):
-                while not world.receiver.sets:  # noqa: ASYNC110 - the receiver is another process's business
-                    await asyncio.sleep(0.01)
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
 
     acting(world, act)

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Integer,
     Table,
     Text,
+    bindparam,
     delete,
     func,
     insert,
@@ -54,6 +55,14 @@ outbox = Table(
     Column("error", Text),
     Index("ssf_outbox_waiting", "stream_id", "state", "seq"),
     sqlite_autoincrement=True,
+)
+
+
+_SETTLE = (
+    update(outbox)
+    .where(outbox.c.stream_id == bindparam("whose"), outbox.c.jti == bindparam("which"))
+    .where(outbox.c.state == PENDING)
+    .values(state=bindparam("ends"), error=bindparam("why"))
 )
 
 
@@ -119,13 +128,13 @@ class SqlStreamStore:
         with _transaction(self._reader) as connection:
             return [_waiting(row) for row in connection.execute(query)]
 
-    def acknowledge(self, stream_id: str, jtis: Collection[str]) -> int:
+    def acknowledge(self, taken: Mapping[str, Collection[str]]) -> int:
         """See the port."""
-        return self._settle(stream_id, jtis, TAKEN, None) if jtis else 0
+        return self._settle([(stream, jti, TAKEN, None) for stream, jtis in taken.items() for jti in jtis])
 
     def reject(self, stream_id: str, errors: Mapping[str, str]) -> int:
         """See the port."""
-        return sum(self._settle(stream_id, [jti], FAILED, error) for jti, error in errors.items())
+        return self._settle([(stream_id, jti, FAILED, error) for jti, error in errors.items()])
 
     def oldest(self) -> dict[str, float]:
         """See the port."""
@@ -137,10 +146,15 @@ class SqlStreamStore:
         with _transaction(self._reader) as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
 
-    def _settle(self, stream_id: str, jtis: Collection[str], state: str, error: str | None) -> int:
-        mine = (outbox.c.stream_id == stream_id) & outbox.c.jti.in_(jtis) & (outbox.c.state == PENDING)
+    def _settle(self, ends: Sequence[tuple[str, str, str, str | None]]) -> int:
+        """Stream, `jti`, what becomes of it, and why; each that waits, all in one transaction."""
+        if not ends:
+            return 0
         with _transaction(self._engine) as connection:
-            return connection.execute(update(outbox).where(mine).values(state=state, error=error)).rowcount
+            return sum(
+                connection.execute(_SETTLE, {"whose": stream, "which": jti, "ends": end, "why": why}).rowcount
+                for stream, jti, end, why in ends
+            )
 
 
 def put(

@@ -38,8 +38,9 @@ from sealwright.response.rules import DEFAULT_RULES
 from sealwright.response.service import Responder
 from sealwright.response.ssf import http as ssf_http
 from sealwright.response.ssf.keys import RsaSetSigner
+from sealwright.response.ssf.line import HttpLine
 from sealwright.response.ssf.ports import ReceiverAuth
-from sealwright.response.ssf.pushing import HttpLine, Pusher, PushMetrics
+from sealwright.response.ssf.pushing import LANES, Pusher, PushMetrics
 from sealwright.response.ssf.service import Transmitter
 from sealwright.wiring.hands import AuthorityEyes, AuthorityHands, LiveTokens, StrictRealms
 from sealwright.wiring.history import History
@@ -50,8 +51,8 @@ from sealwright.wiring.stores import Stores
 log = logging.getLogger(__name__)
 STATE_SECONDS = 10.0
 """How often audit entries that the ledger does not know yet are stated there."""
-CONNECTIONS = httpx.Limits(max_connections=1_000, max_keepalive_connections=200, keepalive_expiry=300)
-"""One kept connection for each of many receivers, so that a revocation waits for no handshake."""
+CONNECTIONS = httpx.Limits(max_connections=LANES, max_keepalive_connections=LANES, keepalive_expiry=300)
+"""Kept connections to each receiver, so that a revocation waits for no handshake."""
 UNACKNOWLEDGED = "signals_unacknowledged"
 
 
@@ -84,7 +85,7 @@ class Answers:
             self.transmitter,
             stores.streams,
             self._signer,
-            HttpLine(httpx.AsyncClient(limits=CONNECTIONS)),
+            HttpLine(_connector()),
             clock,
             PushMetrics(given.registry),
             self._unacknowledged,
@@ -198,6 +199,12 @@ class Answers:
     def _issuer_of(self, kid: str) -> str | None:
         realm = self._eyes.realm_of(kid)
         return self._given.config.issuer(realm) if realm is not None else None
+
+
+def _connector() -> Callable[[], httpx.AsyncClient]:
+    """Makes clients for receivers; what is trusted is read once, which takes longer than all the rest."""
+    trusted = httpx.create_ssl_context()
+    return lambda: httpx.AsyncClient(limits=CONNECTIONS, verify=trusted)
 
 
 def rules_of(config: Config) -> list[Rule]:

@@ -54,15 +54,15 @@ class MemoryStreamStore:
         """See the port."""
         return [one for one in self._waiting if one.stream_id == stream_id][:limit]
 
-    def acknowledge(self, stream_id: str, jtis: Collection[str]) -> int:
+    def acknowledge(self, taken: Mapping[str, Collection[str]]) -> int:
         """See the port."""
         before = len(self._waiting)
-        self._waiting = [one for one in self._waiting if one.stream_id != stream_id or one.jti not in jtis]
+        self._waiting = [one for one in self._waiting if one.jti not in taken.get(one.stream_id, ())]
         return before - len(self._waiting)
 
     def reject(self, stream_id: str, errors: Mapping[str, str]) -> int:
         """See the port."""
-        return self.acknowledge(stream_id, errors.keys())
+        return self.acknowledge({stream_id: errors.keys()})
 
     def oldest(self) -> dict[str, float]:
         """See the port."""
@@ -100,3 +100,6 @@ class MemoryLine:
         if self.failure is not None:
             raise self.failure
         self.taken.setdefault(stream.stream_id, []).append(signed)
+
+    async def hang_up(self, stream_id: str) -> None:
+        """Nothing is open here."""

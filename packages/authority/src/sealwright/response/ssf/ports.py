@@ -38,8 +38,10 @@ class StreamStore(Protocol):
         """The oldest SETs that the stream has not acknowledged, in order."""
         ...
 
-    def acknowledge(self, stream_id: str, jtis: Collection[str]) -> int:
-        """The receiver has these; returns how many there were."""
+    def acknowledge(self, taken: Mapping[str, Collection[str]]) -> int:
+        """Receivers have these (`jti` by stream), in one transaction; returns how many there were. What a
+        stream does not have is passed over.
+        """
         ...
 
     def reject(self, stream_id: str, errors: Mapping[str, str]) -> int:
@@ -86,4 +88,8 @@ class Line(Protocol):
             Refused: the receiver will never take it; the code is the receiver's `err`.
             Unavailable: it may take it later.
         """
+        ...
+
+    async def hang_up(self, stream_id: str) -> None:
+        """Nothing more goes to a stream: end what is kept open for it."""
         ...

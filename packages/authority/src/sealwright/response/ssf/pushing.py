@@ -1,64 +1,36 @@
-"""Pushes what waits in the outbox (RFC 8935): each stream in its own order, all streams side by side.
+"""Pushes what waits in the outbox (RFC 8935): all streams side by side, and within one its subjects.
 
 A receiver that is away holds up nobody but itself: its SETs wait, keep their `jti`, and go out in order when
-it is back. Order holds for a whole stream, and so for each subject.
+it is back. Order holds for each subject: the next SET about it leaves when the one before was taken.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 
-import httpx
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from sealwright.clock import Clock
 from sealwright.errors import Refused, Unavailable
 from sealwright.response.ssf.model import PUSH, Status, Stream, Waiting
 from sealwright.response.ssf.ports import Line, SetSigner, StreamStore
+from sealwright.response.ssf.rules import subject_key
 from sealwright.response.ssf.service import Transmitter
 
 AT_ONCE = 50
 """SETs of one stream that are taken from the outbox at a time."""
+LANES = 4
+"""SETs of one stream that are on their way at a time, each about another subject."""
 FIRST_RETRY, LONGEST_RETRY = 0.25, 60.0
 LOOK_SECONDS = 1.0
-PUSH_SECONDS = 10.0
-TAKEN, REFUSED = 202, 400
 _chance = random.SystemRandom()
 
 
 Waited = Callable[[str, float], Awaitable[None]]
 """Is told, for each stream with something unacknowledged, since when (unix seconds) the oldest waits."""
-
-
-class HttpLine:
-    """`Line` over HTTP with kept-alive connections. Redirects are not followed."""
-
-    def __init__(self, client: httpx.AsyncClient) -> None:
-        self._client = client
-
-    async def push(self, stream: Stream, signed: str) -> None:
-        """See the port."""
-        headers = {"Content-Type": "application/secevent+jwt", "Accept": "application/json"}
-        if stream.delivery.authorization_header:
-            headers["Authorization"] = stream.delivery.authorization_header
-        try:
-            answer = await self._client.post(
-                stream.delivery.endpoint_url or "",
-                content=signed,
-                headers=headers,
-                timeout=PUSH_SECONDS,
-                follow_redirects=False,
-            )
-        except httpx.HTTPError as error:
-            raise Unavailable("receiver_unavailable", "The receiver does not answer.", str(error)) from error
-        if answer.status_code == REFUSED:
-            raise Refused(_error_of(answer), "The receiver refused a SET.")
-        if answer.status_code != TAKEN:
-            raise Unavailable(
-                "receiver_unavailable", "The receiver did not take it.", str(answer.status_code)
-            )
 
 
 class PushMetrics:
@@ -74,6 +46,43 @@ class PushMetrics:
             "Age of the oldest SET that no receiver has acknowledged.",
             registry=registry,
         )
+
+
+class Acknowledgements:
+    """What receivers have taken, written for all together: while one transaction is under way the next
+    ones gather. Fifty receivers that answer at once must not keep the ledger from its own commits.
+    """
+
+    def __init__(self, store: StreamStore) -> None:
+        self._store = store
+        self._gathered: dict[str, list[str]] = {}
+        self._writing = asyncio.Lock()
+
+    async def keep(self, stream_id: str, jtis: Collection[str]) -> None:
+        """Durable when this returns. Raises `Unavailable`; the next attempt then has these too."""
+        self._gather({stream_id: jtis})
+        async with self._writing:
+            batch, self._gathered = self._gathered, {}
+            if not batch:  # whoever wrote before took these along
+                return
+            try:
+                await asyncio.to_thread(self._store.acknowledge, batch)
+            except Unavailable:
+                self._gather(batch)
+                raise
+
+    def _gather(self, taken: Mapping[str, Collection[str]]) -> None:
+        for stream_id, jtis in taken.items():
+            self._gathered.setdefault(stream_id, []).extend(jtis)
+
+
+@dataclass(slots=True)
+class _Trip:
+    """What came of pushing one page."""
+
+    gate: asyncio.Semaphore
+    taken: list[str] = field(default_factory=list)
+    away: Unavailable | None = None
 
 
 class Pusher:
@@ -96,6 +105,7 @@ class Pusher:
         self._line = line
         self._clock = clock
         self._metrics = metrics
+        self._acknowledgements = Acknowledgements(store)
 
     async def run(self) -> None:
         """Push until cancelled."""
@@ -138,16 +148,36 @@ class Pusher:
             if stream is None or stream.status is not Status.ENABLED or not page:
                 break
             more = len(page) == AT_ONCE
-            taken: list[str] = []
-            try:
-                for one, signed in page:
-                    taken += [one.jti] if await self._push(stream, one, signed) else []
-            finally:
-                if taken:
-                    await asyncio.to_thread(self._store.acknowledge, stream_id, taken)
-                    self._metrics.pushed.inc(len(taken))
-                    done += len(taken)
+            done += await self._push_page(stream, page)
         return done
+
+    async def _push_page(self, stream: Stream, page: list[tuple[Waiting, str]]) -> int:
+        """Push a page, subject by subject side by side; what was taken is kept whatever becomes of the
+        rest.
+        """
+        trip = _Trip(asyncio.Semaphore(LANES))
+        try:
+            async with asyncio.TaskGroup() as lanes:
+                for lane in by_subject(page):
+                    lanes.create_task(self._push_lane(stream, lane, trip))
+        finally:
+            if trip.taken:
+                await self._acknowledgements.keep(stream.stream_id, trip.taken)
+                self._metrics.pushed.inc(len(trip.taken))
+        if trip.away is not None:
+            raise trip.away
+        return len(trip.taken)
+
+    async def _push_lane(self, stream: Stream, lane: list[tuple[Waiting, str]], trip: _Trip) -> None:
+        """One subject's SETs in order. Where the receiver is away all lanes stop, each at its place."""
+        async with trip.gate:
+            for one, signed in lane:
+                if trip.away is not None:
+                    return
+                try:
+                    trip.taken += [one.jti] if await self._push(stream, one, signed) else []
+                except Unavailable as error:
+                    trip.away = error
 
     def _page(self, stream_id: str) -> tuple[Stream | None, list[tuple[Waiting, str]]]:
         """What waits for a stream, signed. In one go in a thread: fifty streams are revoked to at once, and
@@ -169,14 +199,17 @@ class Pusher:
 
     async def _follow(self, stream_id: str) -> None:
         retry = FIRST_RETRY
-        while True:
-            try:
-                await self.drain(stream_id)
-                retry = FIRST_RETRY
-                await self._transmitter.woken(LOOK_SECONDS)
-            except Unavailable:
-                await asyncio.sleep(retry * _chance.uniform(0.5, 1.0))
-                retry = min(retry * 2, LONGEST_RETRY)
+        try:
+            while True:
+                try:
+                    await self.drain(stream_id)
+                    retry = FIRST_RETRY
+                    await self._transmitter.woken(LOOK_SECONDS)
+                except Unavailable:
+                    await asyncio.sleep(retry * _chance.uniform(0.5, 1.0))
+                    retry = min(retry * 2, LONGEST_RETRY)
+        finally:
+            await self._line.hang_up(stream_id)
 
     async def measure(self, enabled: set[str]) -> None:
         """Of enabled streams: what a receiver has paused waits by its own wish."""
@@ -188,11 +221,9 @@ class Pusher:
                 await self._waited(stream_id, at)
 
 
-def _error_of(answer: httpx.Response) -> str:
-    """The receiver's `err` (RFC 8935 section 2.4), or `invalid_request` where it says none."""
-    try:
-        said = answer.json()
-    except ValueError:
-        return "invalid_request"
-    err = said.get("err") if isinstance(said, dict) else None
-    return err[:64] if isinstance(err, str) and err else "invalid_request"
+def by_subject(page: Iterable[tuple[Waiting, str]]) -> list[list[tuple[Waiting, str]]]:
+    """A page's SETs by what they are about, each subject's in the order of the outbox."""
+    lanes: dict[str, list[tuple[Waiting, str]]] = {}
+    for one in page:
+        lanes.setdefault(subject_key(one[0].claims["sub_id"]), []).append(one)
+    return list(lanes.values())

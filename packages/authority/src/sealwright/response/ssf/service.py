@@ -149,7 +149,7 @@ class Transmitter:
     ) -> tuple[dict[str, str], bool]:
         """RFC 8936: take acknowledgements, give up to `most` SETs by `jti`, say if there are more."""
         stream = await self.stream(receiver, stream_id)
-        await self._in_thread(lambda: self._store.acknowledge(stream_id, acks))
+        await self._in_thread(lambda: self._store.acknowledge({stream_id: acks}))
         await self._in_thread(lambda: self._store.reject(stream_id, errors))
         most = max(0, min(most, POLL_MAX))
         if stream.status is not Status.ENABLED:
