@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
 from sealwright.cli.options import Effective, Parent
 from sealwright.config import load_effective
-from sealwright.logs import write_json_logs
+from sealwright.logs import own_log, write_json_logs
 from sealwright.supervisor.parent import end_with_parent
 
 
@@ -21,7 +20,7 @@ def command(
     """Run the authority until SIGTERM. Started by `sealwright up`, which admits its signers."""
     end_with_parent(parent)
     config = load_effective(effective)
-    write_json_logs("authority", config.log.level, sys.stderr)
+    write_json_logs("authority", config.log.level, own_log(config.state.path / "log" / "authority.jsonl"))
     from sealwright.wiring import serve
 
     serve(config, listen_fd)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-
 from sealwright.cli.options import Effective, Parent
 from sealwright.config import load_effective
 from sealwright.demo.serve import Guard, serve_mail
-from sealwright.logs import write_json_logs
+from sealwright.logs import own_log, write_json_logs
 from sealwright.supervisor.parent import end_with_parent
 
 
@@ -15,5 +13,6 @@ def command(guard: Guard, effective: Effective, parent: Parent) -> None:
     """Run a demo mail API until SIGTERM: `guarded` by sealwright_validate, or its `ordinary` twin."""
     end_with_parent(parent)
     config = load_effective(effective)
-    write_json_logs(f"demo-{guard}", config.log.level, sys.stderr)
+    name = f"demo-{guard}"
+    write_json_logs(name, config.log.level, own_log(config.state.path / "log" / f"{name}.jsonl"))
     serve_mail(config, guard)

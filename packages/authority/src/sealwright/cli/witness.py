@@ -51,5 +51,5 @@ def command(
         return
     if not logs and not follow:
         raise typer.BadParameter("no logs: give --follow URL --root FILE, or --policy FILE with log lines")
-    write_json_logs("witness", "info", sys.stderr)
+    write_json_logs("witness", "info")
     serve(settings, witness, book)

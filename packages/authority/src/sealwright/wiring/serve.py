@@ -15,6 +15,7 @@ from typing import Any
 from sealwright.clock import Clock, SystemClock
 from sealwright.config import Config
 from sealwright.errors import SealwrightError
+from sealwright.logs import keep_small
 from sealwright.wiring import startcheck
 from sealwright.wiring.admin import admin_app
 from sealwright.wiring.authority import Authority
@@ -104,6 +105,7 @@ def _background(
             "key watch": authority.keywatch.run(),
             "keys": _tick(authority.keys.tick, "keys not up to date", stopping, tick),
             "policy": state_policy(authority, config, stopping),
+            "logs": _tick(keep_small, "log not moved aside", stopping, tick),
             "log list": _tick(authority.lists.keep, "log list not up to date", stopping, tick),
         }
         | authority.answers.background()

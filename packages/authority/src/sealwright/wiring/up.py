@@ -7,7 +7,6 @@ over restarts and never accepts from it (ADR 0015). May never hand a key to a ch
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -36,7 +35,7 @@ from sealwright.store.admission import SqlAdmissionStore
 from sealwright.store.clients import SqlClientStore
 from sealwright.store.db import open_state
 from sealwright.store.keys import SqlKeyStore
-from sealwright.supervisor.child import HttpChild, open_log
+from sealwright.supervisor.child import HttpChild
 from sealwright.supervisor.lock import StateLock
 from sealwright.supervisor.model import Address, Program
 from sealwright.supervisor.ports import Part, Reporter, SignerLauncher
@@ -95,7 +94,7 @@ def supervise(
     for name in DIRECTORIES:
         make_private_directory(state / name)
     with StateLock(state / "run" / "up.pid"):
-        _log_to(state / "log" / "up.jsonl", config.log.level)
+        write_json_logs("up", config.log.level, state / "log" / "up.jsonl")
         try:
             parts, prepared = _assemble(config, clock, launcher, recheck)
             rolling = [part.name for part in parts if part.name.startswith(("signer-", "authority"))]
@@ -104,10 +103,6 @@ def supervise(
         finally:
             for name in (EFFECTIVE, "signers.json"):
                 (state / "run" / name).unlink(missing_ok=True)
-
-
-def _log_to(file: Path, level: str) -> None:
-    write_json_logs("up", level, os.fdopen(open_log(file), "a", encoding="utf-8"))
 
 
 def _assemble(

@@ -9,7 +9,7 @@ from typing import Any
 
 from sealwright.clock import SystemClock
 from sealwright.ids import secret_digest
-from sealwright.issuer.http import TokenEndpoint
+from sealwright.issuer.http import Count, TokenEndpoint
 from sealwright.issuer.model import Client, RealmPolicy
 from sealwright.issuer.service import Issuer
 
@@ -43,7 +43,7 @@ class NoReplay:
         raise AssertionError("no client here has a key")
 
 
-def endpoint() -> TokenEndpoint:
+def endpoint(count: Count = lambda *_args: None) -> TokenEndpoint:
     realm = RealmPolicy("enterprise", "http://127.0.0.1/enterprise", 600, 3_600)
     issuer = Issuer(
         {"enterprise": realm},
@@ -53,7 +53,7 @@ def endpoint() -> TokenEndpoint:
         lambda *_args: None,
         SystemClock(),
     )
-    return TokenEndpoint(issuer, lambda *_args: None)
+    return TokenEndpoint(issuer, count)
 
 
 async def elsewhere(scope: Any, receive: Any, send: Any) -> None:
