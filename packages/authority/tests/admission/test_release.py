@@ -75,7 +75,9 @@ class Desk:
         self.clock, self.written = StillClock(), Written()
         write_private(folder / "pin", PIN)
         files = {PURPOSE: folder / "pin"}
-        self.desk = ReleaseDesk(files, attest.BUILT_IN, self.written, self.clock, 60, appraise=world.appraise)
+        self.desk = ReleaseDesk(
+            files, lambda: attest.BUILT_IN, self.written, self.clock, 60, appraise=world.appraise
+        )
 
     def redeem(self, nonce: bytes, bundle: attest.Evidence) -> Any:
         return asyncio.run(self.desk.redeem(nonce, attest.serialize_bundle(bundle)))

@@ -43,7 +43,7 @@ class Auditor:
         """
         asked = request_digest.get()
         told = {**(details or {}), **({"request_digest": asked} if asked else {})}
-        entry = await asyncio.to_thread(self._append, actor, action, subject, told)
+        entry = await asyncio.to_thread(self.write, actor, action, subject, told)
         await self.state()
         return entry
 
@@ -72,7 +72,10 @@ class Auditor:
         """The number of the first entry that does not follow from the one before; None when all do."""
         return await asyncio.to_thread(self._verify)
 
-    def _append(self, actor: str, action: str, subject: str, details: Details) -> AuditEntry:
+    def write(self, actor: str, action: str, subject: str, details: Details) -> AuditEntry:
+        """Keep one entry, for those without an event loop; who has the ledger states it later. Arguments and
+        errors as in `audit`.
+        """
         for _ in range(APPEND_TRIES):
             entry = next_entry(self._store.last(), self._clock.now(), actor, action, subject, details)
             try:

@@ -79,6 +79,12 @@ class AttestedAppraiser:
         self._document = document
         self._appraise = appraise
 
+    def use(
+        self, policy: attest.Policy, document: str, stored: Stored, shadow: attest.Policy | None = None
+    ) -> None:
+        """Appraise by another policy from now. What is remembered of machines stays."""
+        self._policy, self._document, self._stored, self._shadow = policy, document, stored, shadow
+
     def appraise(self, candidate: Candidate, evidence: Evidence, now: float) -> Appraisal:
         """What the evidence establishes, with the evidence itself, every check and the policy's hash.
 

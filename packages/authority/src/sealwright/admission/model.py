@@ -94,6 +94,33 @@ class Admission:
     closed_at: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class StandingPolicy:
+    """A document that came into force. Times in seconds since 1970.
+
+    `by` is who put it in force: `file`, or the operators; `request` the approval, empty for a file.
+    """
+
+    number: int
+    document: str
+    since: int
+    by: str
+    request: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RevokedImage:
+    """A measurement (hex) that is refused whatever else holds; those admitted earlier go on for `grace`
+    seconds.
+    """
+
+    digest: str
+    reason: str
+    since: int
+    grace: int
+    by: str
+
+
 def canonical(document: Any) -> bytes:
     """JSON with keys sorted and no white space: what digests of documents are taken of."""
     return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
-from sealwright.admission.model import Admission, Appraisal, Candidate, Evidence
+from sealwright.admission.model import Admission, Appraisal, Candidate, Evidence, RevokedImage, StandingPolicy
+
+Note = Callable[[str, str, dict[str, Any]], None]
+"""(action, subject, details): keeps one entry of the audit trail; durable when it returns."""
 
 
 class Appraiser(Protocol):
@@ -44,4 +48,28 @@ class AdmissionStore(Protocol):
 
     def close(self, log_id: str, at: int) -> None:
         """Close its log for good (seconds since 1970). Closing a closed one changes nothing."""
+        ...
+
+
+class StandingStore(Protocol):
+    """Durable policies and revoked images. Every write is durable when it returns."""
+
+    def latest(self) -> StandingPolicy | None:
+        """The one in force."""
+        ...
+
+    def history(self) -> list[StandingPolicy]:
+        """Every policy that came into force, oldest first."""
+        ...
+
+    def add(self, policy: StandingPolicy) -> None:
+        """Put one in force. `policy_moved` when its number is taken."""
+        ...
+
+    def revoked(self) -> list[RevokedImage]:
+        """Revoked images, oldest first."""
+        ...
+
+    def revoke(self, image: RevokedImage) -> None:
+        """Keep one. `already_revoked` when it is there."""
         ...

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,7 +53,7 @@ class ReleaseDesk:
 
     Args:
         files: purpose to the file of the secret, which only its owner may read.
-        policy: what evidence is appraised by; that of admission.
+        policy: what evidence is appraised by; that of admission, as it is at the time.
         audit: writes down who got what.
         clock: the current time.
         lease: seconds that a released secret may be used.
@@ -64,7 +64,7 @@ class ReleaseDesk:
     def __init__(
         self,
         files: Mapping[str, Path],
-        policy: attest.Policy,
+        policy: Callable[[], attest.Policy],
         audit: Audit,
         clock: Clock,
         lease: int,
@@ -124,9 +124,9 @@ class ReleaseDesk:
             raise Refused("evidence_not_understood", error.public, error.detail) from error
         if not bundle.unverified_release_key or not bundle.unverified_identity_key:
             raise Refused("no_release_key", "the evidence binds no key that a secret could be encrypted to")
-        at, codes = datetime.fromtimestamp(now, UTC), ""
+        at, codes, policy = datetime.fromtimestamp(now, UTC), "", self._policy()
         for completed in self._stored.completed(bundle):
-            result = self._appraise(completed, nonce=nonce, policy=self._policy, now=at)
+            result = self._appraise(completed, nonce=nonce, policy=policy, now=at)
             if result.accepted and result.release_key is not None:
                 return result
             codes = codes or " ".join(result.codes)

@@ -8,13 +8,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from sealwright.admission import rules
 from sealwright.admission.documents import DocumentSigner
 from sealwright.admission.model import Admission, AdmissionPolicy, Appraisal, Candidate, Evidence, canonical
-from sealwright.admission.ports import AdmissionStore, Appraiser
+from sealwright.admission.ports import AdmissionStore, Appraiser, Note
 from sealwright.clock import Clock
+from sealwright.errors import Refused, Unavailable
 
+MAX_NOTED = 2_000
+"""Characters of a refusal's reasons that the audit trail keeps."""
 log = logging.getLogger(__name__)
 
 
@@ -28,6 +32,7 @@ class Admitter:
         store: where admissions are kept.
         clock: the current time.
         origin_prefix: what the origin of every log starts with.
+        note: the audit trail; what is refused and ended is written there.
     """
 
     def __init__(
@@ -38,7 +43,9 @@ class Admitter:
         store: AdmissionStore,
         clock: Clock,
         origin_prefix: str,
+        note: Note = lambda _action, _subject, _details: None,
     ) -> None:
+        self._note, self._noted = note, ("", "")
         self._signer = signer
         self._policy = policy
         self._appraiser = appraiser
@@ -57,7 +64,11 @@ class Admitter:
         Raises:
             Refused: with the rule that it breaks.
         """
-        admission = self._appraised(candidate, evidence, policy_digest, rules.require_no_grace)
+        try:
+            admission = self._appraised(candidate, evidence, policy_digest, rules.require_no_grace)
+        except Refused as error:
+            self._tell_once("admission_refused", candidate, error)
+            raise
         self._store.add(admission)
         self._log("admitted", admission)
         return admission
@@ -69,7 +80,12 @@ class Admitter:
         Raises:
             Refused: with the rule that it breaks; the current admission then ends as it stands.
         """
-        admission = self._appraised(candidate, evidence, policy_digest)
+        try:
+            admission = self._appraised(candidate, evidence, policy_digest)
+        except Refused as error:
+            self._tell_once("renewal_refused", candidate, error)
+            raise
+        self._noted = ("", "")
         self._store.renew(admission)
         self._log("admission renewed", admission)
         return admission
@@ -88,6 +104,14 @@ class Admitter:
             self.close(admission.log_id)
         return [replace(admission, closed_at=int(self._clock.now())) for admission in left]
 
+    def use(self, appraisal: str) -> None:
+        """Evidence is appraised by another policy from now; its hash is in every further admission."""
+        self._policy = replace(self._policy, appraisal=appraisal)
+
+    def over(self, admission: Admission) -> bool:
+        """Whether an admission has ended; a time of grace can end it long before its renewal would."""
+        return self._clock.now() >= admission.expires_at
+
     def renewal_due(self, admission: Admission) -> bool:
         """Whether it is time to renew an admission."""
         return rules.renewal_due(admission, self._clock.now(), self._policy.recheck)
@@ -96,6 +120,25 @@ class Admitter:
     def grace(self) -> int:
         """Seconds that an incarnation may serve on after it failed to prove itself again."""
         return self._policy.grace
+
+    def note(self, action: str, subject: str, details: dict[str, Any]) -> None:
+        """Write down what came of an incarnation. A trail that is away keeps nobody from ending a signer."""
+        try:
+            self._note(action, subject, details)
+        except Unavailable as error:
+            log.warning("not written down", extra={"facts": {"action": action, "error": str(error)}})
+
+    def _tell_once(self, action: str, candidate: Candidate, error: Refused) -> None:
+        """One entry for each reason, however often it is tried again."""
+        told = (action, f"{error.code} {error.public}")
+        if told != self._noted:
+            self._noted = told
+            details = {
+                "code": error.code,
+                "reason": error.public[:MAX_NOTED],
+                "policy": self._policy.appraisal,
+            }
+            self.note(action, candidate.log_id, details)
 
     def _appraised(
         self,

@@ -1,6 +1,6 @@
-"""`sealwright admission`: what operators do before signers are admitted.
+"""`sealwright admission`: what operators do before signers are admitted, and when the policy changes.
 
-The signer that is started here is thrown away; it is never admitted, and no state is touched.
+The signer that `enrol` starts is thrown away; it is never admitted, and no state is touched.
 """
 
 from __future__ import annotations
@@ -8,26 +8,32 @@ from __future__ import annotations
 import secrets
 import sys
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from sealwright.admission.attested import read_policy
 from sealwright.admission.enrol import Enrolment, enrolment
+from sealwright.cli.admin import Admin
 from sealwright.cli.options import Apply, AsJson, ConfigFile, StateDirectory, configured
 from sealwright.cli.output import write_json
 from sealwright.clock import SystemClock
 from sealwright.config import Config, signer_policy
 from sealwright.errors import Misconfigured
 from sealwright.supervisor.signer_process import ClientSignerLauncher
+from sealwright_attest import Policy
+from sealwright_attest.policy.diff import rule_changes
 
 app = typer.Typer(no_args_is_help=True)
 NONCE_BYTES = 32
+PolicyFile = Annotated[Path, typer.Argument(help="The policy (TOML or JSON).", show_default=False)]
 
 
 @app.callback()
 def group() -> None:
-    """Enrol TPMs, before their signers are admitted."""
+    """Enrol TPMs before their signers are admitted; change the policy while signers serve."""
 
 
 @app.command()
@@ -58,6 +64,99 @@ def enrol(
                 file.write(found.policy)
         except OSError as error:
             raise Misconfigured("cannot_write", f"cannot write {out}: {error.strerror}") from error
+
+
+@app.command()
+def policy(*, config: ConfigFile = None, state: StateDirectory = None, as_json: AsJson = False) -> None:
+    """Show the policy that signers are appraised by now, by whom it is in force, and revoked images."""
+    told = Admin.of(configured(config, state)).get("/admin/admission/policy")
+    if as_json:
+        write_json(told)
+        return
+    sys.stdout.write(f"{told['name']} revision {told['revision']}, {told['policy']}\n")
+    since = datetime.fromtimestamp(told["since"], UTC).isoformat()
+    sys.stdout.write(f"in force since {since} by {told['by']}; changes: {told['changes']}\n")
+    for one in told["revoked"]:
+        sys.stdout.write(
+            f"revoked {one['digest']}: {one['reason']} (grace {one['grace']} s, by {one['by']})\n"
+        )
+    sys.stdout.write(told["text"].rstrip("\n") + "\n")
+
+
+@app.command()
+def propose(
+    file: PolicyFile,
+    *,
+    operator: Annotated[str, typer.Option(help="Who asks, and so agrees.")] = "",
+    config: ConfigFile = None,
+    state: StateDirectory = None,
+    apply: Apply = False,
+) -> None:
+    """Ask for another policy. It counts when another operator agreed (`respond consent`, then `change`)."""
+    document, admin = _document(file), Admin.of(configured(config, state))
+    before = _read(admin.get("/admin/admission/policy")["text"], "the policy in force")
+    after = _read(document, str(file))
+    sys.stdout.write(f"{before.hash()} ({before.name} {before.revision}) becomes\n")
+    sys.stdout.write(f"{after.hash()} ({after.name} {after.revision}):\n")
+    for one in rule_changes(before, after):
+        sys.stdout.write(f"  {one.rule}: {one.before} -> {one.after}\n")
+    if not apply or not operator:
+        sys.stdout.write("nothing asked; add --apply and --operator to ask for agreement\n")
+        return
+    body = {"document": document, "operator": operator}
+    request = admin.post("/admin/admission/policy", body)["request"]
+    sys.stdout.write(f"{request}: another operator runs `respond consent {request}`, then\n")
+    sys.stdout.write(f"sealwright admission change {file} {request} --apply\n")
+
+
+@app.command()
+def change(
+    file: PolicyFile,
+    request: Annotated[str, typer.Argument(help="Id of the request that was agreed to.", show_default=False)],
+    *,
+    config: ConfigFile = None,
+    state: StateDirectory = None,
+    apply: Apply = False,
+) -> None:
+    """Put a policy in force that operators agreed to. Every signer proves itself by it at once."""
+    document = _document(file)
+    if not apply:
+        sys.stdout.write(f"would put {_read(document, str(file)).hash()} in force; add --apply\n")
+        return
+    body = {"document": document, "request": request}
+    told = Admin.of(configured(config, state)).post("/admin/admission/policy/change", body)
+    sys.stdout.write(f"{told['policy']} is in force\n")
+
+
+@app.command()
+def revoke(
+    digest: Annotated[str, typer.Argument(help="Measurement of the image, hex.", show_default=False)],
+    *,
+    reason: Annotated[str, typer.Option(help="Why; every refusal shows it.")],
+    operator: Annotated[str, typer.Option(help="Who revokes.")],
+    grace: Annotated[int, typer.Option(help="Seconds that those who serve may go on with it.")] = 0,
+    config: ConfigFile = None,
+    state: StateDirectory = None,
+    apply: Apply = False,
+) -> None:
+    """Revoke an image for good: no signer is admitted with it, and those who serve end after the grace."""
+    if not apply:
+        sys.stdout.write(f"would revoke {digest} with {grace} s of grace; add --apply\n")
+        return
+    body = {"digest": digest, "reason": reason, "grace": grace, "operator": operator}
+    told = Admin.of(configured(config, state)).post("/admin/admission/revoked", body)
+    sys.stdout.write(f"revoked; {told['policy']} is in force\n")
+
+
+def _document(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise Misconfigured("unreadable_file", f"cannot read {file}: {error}") from error
+
+
+def _read(document: str, where: str) -> Policy:
+    return read_policy(document.encode(), where)
 
 
 def _quoted(config: Config, collector: str, registers: list[int]) -> Enrolment:

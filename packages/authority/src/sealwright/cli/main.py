@@ -34,7 +34,7 @@ COMMANDS = {
     "restart": Entry("restart", "Replace signers and authority one by one; no request fails."),
     "doctor": Entry("doctor", "Show how well this host can isolate a signer."),
     "config": Entry("config", "Check and show the configuration.", group=True),
-    "admission": Entry("admission", "Enrol TPMs, before their signers are admitted.", group=True),
+    "admission": Entry("admission", "Enrol TPMs, change the admission policy, revoke images.", group=True),
     "clients": Entry("clients", "List, add and disable clients.", group=True),
     "keys": Entry("keys", "Show the token keys and their states.", group=True),
     "root": Entry("root", "Change the root of trust by threshold signatures.", group=True),

@@ -101,17 +101,20 @@ class AdmissionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `evidence` is the least level that is admitted: `hardware`, `virtual-tpm`, `simulated` or `none`. The
     level that was really found is shown with every key, whatever is asked for here. `policy` is the file of
-    the appraisal policy (docs/formats/attestation-policy.md); the two upper levels need one. `collector` says
-    how a signer gets its evidence, with `:path` behind it where the device is elsewhere. `endorsements` is a
-    folder of certificates, revocation lists and collateral for evidence that comes without; `shadow` the file
-    of a second policy whose refusals are only recorded. `release` names, by purpose, the files of secrets
-    that processes get whose evidence the policy accepts, for `lease` seconds. An incarnation
-    proves itself again every `recheck` seconds; one that cannot is ended after `grace` seconds.
+    the appraisal policy (docs/formats/attestation-policy.md); the two upper levels need one. It is followed
+    while signers serve: where `changes` is `file`, a changed file counts; where it is `approved`, two
+    operators must agree to the change first. `collector` says how a signer gets its evidence, with `:path`
+    behind it where the device is elsewhere. `endorsements` is a folder of certificates, revocation lists and
+    collateral for evidence that comes without; `shadow` the file of a second policy whose refusals are only
+    recorded. `release` names, by purpose, the files of secrets that processes get whose evidence the policy
+    accepts, for `lease` seconds. An incarnation proves itself again every `recheck` seconds; one that cannot
+    is ended after `grace` seconds.
     """
 
     evidence: str = "none"
     lifetime: Seconds = 24 * 3_600
     policy: str = ""
+    changes: str = "file"
     collector: str = "none"
     endorsements: str = ""
     shadow: str = ""

@@ -30,6 +30,7 @@ ALGORITHMS = ("ES256", "EdDSA", "RS256", "PS256")
 TOKEN_TYPES = ("at+jwt",)
 EVIDENCE_LEVELS = ("none", "simulated", "virtual-tpm", "hardware")
 PROVEN_LEVELS = ("virtual-tpm", "hardware")
+POLICY_CHANGES = ("file", "approved")
 COLLECTORS = ("none", "simulated", "configfs-tsm", "sev-guest", "nsm", "tpm", "azure")
 RECHECK_FLOOR, RECHECK_CEILING = 5, 86_400
 CUSTODIES, TOKEN_OBJECTS = ("memory", "pkcs11"), ("session", "token")
@@ -280,6 +281,9 @@ def _proof(config: Config) -> Iterator[Problem]:
             "without admission.policy nobody can tell whom a secret may be released to",
             "name the file of an appraisal policy, or release nothing",
         )
+    if asked.changes not in POLICY_CHANGES:
+        wrong = f'"{asked.changes}" is no way of changing the policy'
+        yield Problem("policy_changes", "admission.changes", wrong, f"use one of {', '.join(POLICY_CHANGES)}")
     name, _, place = asked.collector.partition(":")
     if name not in COLLECTORS or (place and not place.startswith("/")):
         yield Problem(

@@ -63,6 +63,11 @@ class Supervisor:
         self._watched = [_Watched(part) for part in parts]
         self._reporter = reporter
         self._monotonic = monotonic
+        self._beside: list[Callable[[], None]] = []
+
+    def beside(self, work: Callable[[], None]) -> None:
+        """Do this at every tick as well; it must not raise, nor take long."""
+        self._beside.append(work)
 
     def run(self, stop: threading.Event, on_ready: Callable[[], None]) -> None:
         """Start everything, call `on_ready`, and keep it running until `stop` is set; then end everything.
@@ -88,6 +93,8 @@ class Supervisor:
 
     def tick(self) -> None:
         """Look at every part once, and do what is due."""
+        for work in self._beside:
+            work()
         for watched in self._watched:
             if watched.stage is not Stage.DOWN and (how := watched.part.ended()) is not None:
                 self._died(watched, how)

@@ -86,7 +86,7 @@ class SignerPart:
         monotonic: Callable[[], float],
         asked: Callable[[], int] = lambda: 0,
     ) -> None:
-        self._asked, self._answered = asked, asked()
+        self._asked, self._answered, self._tried = asked, asked(), 0
         self._slot = slot
         self._launcher = launcher
         self._policy = policy
@@ -124,7 +124,8 @@ class SignerPart:
 
         One that cannot be reached yet is admitted by `ready`, so that nobody waits for another host.
         """
-        self._answered, self._failure = self._asked(), None
+        self._answered = self._tried = self._asked()
+        self._failure = None
         self._process = self._launcher.launch(self._slot, self._policy())
         if self._process.reachable():
             self._admit(self._process)
@@ -167,14 +168,16 @@ class SignerPart:
             or not (self._asked() > self._answered or self._admitter.renewal_due(self._admission))
         ):
             return
-        if self._is_overdue():
+        if self._is_overdue(self._admission):
             facts = {"signer": self.name, "log_id": self._admission.log_id}
             log.error("ended: it does not prove itself any more", extra={"facts": facts})
             self._process.stop()
+            self._admitter.note("signer_ended", self._admission.log_id, {"why": "not proven in time"})
             return
-        if self._monotonic() < self._retry_at:
+        count = self._asked()
+        if self._monotonic() < self._retry_at and count == self._tried:
             return
-        self._retry_at, count = self._monotonic() + RENEWAL_RETRY, self._asked()
+        self._retry_at, self._tried = self._monotonic() + RENEWAL_RETRY, count
         try:
             candidate, evidence = self._process.introduce(secrets.token_bytes(NONCE_BYTES))
             self._admission = self._admitter.renew(candidate, evidence, self._process.policy_digest)
@@ -187,9 +190,11 @@ class SignerPart:
         self._answered = count
         self._unproven_since, self._retry_at = None, 0.0
 
-    def _is_overdue(self) -> bool:
+    def _is_overdue(self, admission: Admission) -> bool:
         since = self._unproven_since
-        return since is not None and self._monotonic() - since >= self._admitter.grace
+        if since is None:
+            return False
+        return self._monotonic() - since >= self._admitter.grace or self._admitter.over(admission)
 
     def bury(self) -> None:
         """Take it from the file and close its log. What cannot be written now is written by `tend`, or by the

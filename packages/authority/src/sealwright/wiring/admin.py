@@ -15,13 +15,13 @@ from starlette.routing import Route
 from sealwright.admin import dumps_http
 from sealwright.admin import http as admin_http
 from sealwright.admin.requests import AuditedRequests
-from sealwright.admission import release_http
+from sealwright.admission import policy_http, release_http
 from sealwright.clock import Clock
 from sealwright.config import Config
 from sealwright.detection import http as detection_http
 from sealwright.issuer import admin_http as clients_http
 from sealwright.keys import http as keys_http
-from sealwright.wiring.admission import release_desk
+from sealwright.wiring.admission import policy_desk, release_desk
 from sealwright.wiring.authority import App, Authority
 from sealwright.wiring.keywatch import KeyUse
 
@@ -41,7 +41,8 @@ def admin_app(authority: Authority, config: Config, clock: Clock) -> App:
     async def witnesses(_request: Request) -> Response:
         return Response(msgspec.json.encode(authority.witnessing.status()), media_type="application/json")
 
-    desk = release_desk(config, audit, clock)
+    desk = release_desk(config, authority.stores, audit, clock)
+    policies = policy_desk(config, authority.stores, authority.auditor, clock)
     every_key = authority.stores.keys.all
     routes = Starlette(
         routes=[
@@ -53,6 +54,7 @@ def admin_app(authority: Authority, config: Config, clock: Clock) -> App:
             ),
             *detection_http.admin_routes(authority.alarms),
             *(release_http.routes(desk) if desk else []),
+            *policy_http.routes(policies, operator),
             *authority.answers.admin_routes(operator),
             Route("/admin/adoption", adoption),
             Route("/admin/witnesses", witnesses),

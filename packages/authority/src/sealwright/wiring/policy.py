@@ -7,12 +7,14 @@ never hold a secret: it is the configuration, which has none.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 
 import msgspec
 
 from sealwright.admin.model import Details
+from sealwright.admission.standing import in_force
 from sealwright.config import Config
 from sealwright.errors import SealwrightError
 from sealwright.wiring.authority import Authority
@@ -40,4 +42,22 @@ async def state_policy(authority: Authority, config: Config, stopping: asyncio.E
         except SealwrightError as error:
             log.info("policy not stated yet", extra={"facts": {"detail": str(error)}})
             await asyncio.sleep(RETRY)
-    await stopping.wait()
+    await _follow_admission(authority, stopping)
+
+
+async def _follow_admission(authority: Authority, stopping: asyncio.Event) -> None:
+    """State the admission policy in force, and every one that replaces it; who changes it audits that."""
+    standing, stated = authority.stores.standing, ""
+    while not stopping.is_set():
+        try:
+            latest = await asyncio.to_thread(standing.latest)
+            if latest is not None:
+                made = in_force(latest.document, await asyncio.to_thread(standing.revoked))
+                if (found := made.policy.hash()) != stated:
+                    await authority.keys.statement("policy", found.removeprefix("sha256:"))
+                    stated = found
+        except SealwrightError as error:
+            log.info("admission policy not stated yet", extra={"facts": {"detail": str(error)}})
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(RETRY):
+                await stopping.wait()

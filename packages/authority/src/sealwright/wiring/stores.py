@@ -21,6 +21,7 @@ from sealwright.store.notices import SqlNoticeStore
 from sealwright.store.response import SqlResponseStore
 from sealwright.store.sight import SqlLedgerView
 from sealwright.store.ssf import SqlStreamStore
+from sealwright.store.standing import SqlStandingStore
 from sealwright.store.strict import SqlStrictStore
 from sealwright.wiring.outbox import Outbox
 
@@ -47,6 +48,7 @@ class Stores:
     streams: SqlStreamStore
     strict: SqlStrictStore
     canaries: SqlCanaryStore
+    standing: SqlStandingStore
 
     @classmethod
     def open(cls, config: Config, clock: Clock) -> Stores:
@@ -74,4 +76,5 @@ class Stores:
             streams=SqlStreamStore(engine),
             strict=SqlStrictStore(engine),
             canaries=SqlCanaryStore(engine),
+            standing=SqlStandingStore(engine),
         )

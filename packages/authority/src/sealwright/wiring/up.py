@@ -11,19 +11,20 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from sealwright.admission.service import Admitter
+from sealwright.admin.service import Auditor
+from sealwright.admission.keeper import PolicyKeeper
 from sealwright.admission.trust import RootOfTrust, open_root_of_trust
 from sealwright.clock import Clock, SystemClock
 from sealwright.config import (
     Config,
     child_environment,
     environment,
-    origin_prefix,
     signer_policy,
     write_effective,
 )
@@ -31,10 +32,12 @@ from sealwright.demo.clients import Credentials, register_demo_clients
 from sealwright.errors import Misconfigured, Unavailable
 from sealwright.files import make_private_directory
 from sealwright.logs import write_json_logs
+from sealwright.store.admin import SqlApprovalStore, SqlAuditStore
 from sealwright.store.admission import SqlAdmissionStore
 from sealwright.store.clients import SqlClientStore
 from sealwright.store.db import open_state
 from sealwright.store.keys import SqlKeyStore
+from sealwright.store.standing import SqlStandingStore
 from sealwright.supervisor.child import HttpChild
 from sealwright.supervisor.lock import StateLock
 from sealwright.supervisor.model import Address, Program
@@ -43,7 +46,7 @@ from sealwright.supervisor.service import Supervisor
 from sealwright.supervisor.signer_process import ClientSignerLauncher
 from sealwright.supervisor.signers import SignerPart, SignersFile
 from sealwright.wiring import startcheck
-from sealwright.wiring.admission import admission_of
+from sealwright.wiring.admission import admitting
 from sealwright_signer.client import reach_command
 from sealwright_signer.remote.channel import open_key
 
@@ -96,9 +99,11 @@ def supervise(
     with StateLock(state / "run" / "up.pid"):
         write_json_logs("up", config.log.level, state / "log" / "up.jsonl")
         try:
-            parts, prepared = _assemble(config, clock, launcher, recheck)
+            parts, prepared, keeper = _assemble(config, clock, launcher, recheck)
             rolling = [part.name for part in parts if part.name.startswith(("signer-", "authority"))]
             supervisor = Supervisor(parts, reporter, time.monotonic, _spare(config), rolls, rolling)
+            if keeper is not None:
+                supervisor.beside(keeper.look)
             supervisor.run(stop, lambda: on_ready(prepared))
         finally:
             for name in (EFFECTIVE, "signers.json"):
@@ -107,7 +112,7 @@ def supervise(
 
 def _assemble(
     config: Config, clock: Clock, launcher: SignerLauncher | None, recheck: Callable[[], int]
-) -> tuple[list[Part], Prepared]:
+) -> tuple[list[Part], Prepared, PolicyKeeper | None]:
     state = config.state.path
     engine = open_state(state)
     if SqlAdmissionStore(engine).ever() and not (state / "trust" / "root.json").is_file():
@@ -122,26 +127,25 @@ def _assemble(
     made = (
         register_demo_clients(config, SqlClientStore(engine), state / "demo") if config.demo.enabled else []
     )
-    policy_of_admission, appraiser = admission_of(config)
-    admitter = Admitter(
-        root.admission,
-        policy_of_admission,
-        appraiser,
-        SqlAdmissionStore(engine),
-        clock,
-        origin_prefix(config),
-    )
+    auditor = Auditor(SqlAuditStore(engine), clock)
+    stores = SqlAdmissionStore(engine), SqlStandingStore(engine), SqlApprovalStore(engine)
+    admitter, keeper = admitting(config, root, stores, partial(_write_down, auditor), clock)
     admitter.close_left_over()
     write_effective(config, state / "run" / EFFECTIVE)
     policy = _policy_maker(config, root, SqlKeyStore(engine))
     file = SignersFile(state / "run" / "signers.json")
+    asked = recheck if keeper is None else lambda: recheck() + keeper.changes
     signers: list[Part] = [
         SignerPart(
-            slot, start, policy, admitter, file, state / "log" / f"signer-{slot}.log", time.monotonic, recheck
+            slot, start, policy, admitter, file, state / "log" / f"signer-{slot}.log", time.monotonic, asked
         )
         for slot, start in enumerate(_launchers(config, launcher))
     ]
-    return [*signers, *_programs(config, state)], Prepared(root, made)
+    return [*signers, *_programs(config, state)], Prepared(root, made), keeper
+
+
+def _write_down(auditor: Auditor, action: str, subject: str, details: dict[str, Any]) -> None:
+    auditor.write("system:supervisor", action, subject, details)
 
 
 def _launchers(config: Config, launcher: SignerLauncher | None) -> list[SignerLauncher]:
