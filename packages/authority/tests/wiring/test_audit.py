@@ -97,7 +97,10 @@ def test_a_body_without_end_is_refused(admin: httpx.Client) -> None:
 
 def test_the_policy_in_force_and_each_admission_are_leaves(site: Sandbox) -> None:
     until_stated(site, "policy", policy_digest(site.config))
-    assert "policy_in_force" in {entry.action for entry in trail(site)}
+    deadline = time.monotonic() + 60
+    while "policy_in_force" not in {entry.action for entry in trail(site)}:  # written down after the leaf
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
     for admission in site.stores.admissions.open():
         until_stated(site, "admission", hashlib.sha256(admission.statement.encode()).hexdigest())
 
