@@ -30,6 +30,8 @@ class Admin:
         self._socket = socket
 
     def _client(self) -> httpx.Client:
+        if not self._socket.exists():
+            raise self._gone(FileNotFoundError(str(self._socket)))
         transport = httpx.HTTPTransport(uds=str(self._socket))
         return httpx.Client(transport=transport, base_url="http://admin", timeout=LIMIT)
 
@@ -76,7 +78,7 @@ class Admin:
         except httpx.TransportError as error:
             raise self._gone(error) from error
 
-    def _gone(self, error: httpx.TransportError) -> Unavailable:
+    def _gone(self, error: httpx.TransportError | OSError) -> Unavailable:
         text = f"the authority does not answer on {self._socket}; start it with `sealwright up`"
         return Unavailable("not_running", text, repr(error))
 

@@ -9,16 +9,15 @@ from typing import Any
 import msgspec
 
 from sealwright.cli.admin import Admin
+from sealwright.cli.scope import answer, asked, current_lake
 from sealwright.clock import SystemClock
 from sealwright.config import Config
-from sealwright.errors import Misconfigured, Refused
+from sealwright.errors import Refused
 from sealwright.files import writing
-from sealwright.response.affected import Question, Scope
+from sealwright.response.affected import Scope
 from sealwright.response.notices import Notice, composed, text_of
 
 DRAFTS = "drafts.json"
-BACK = 180 * 86_400.0
-"""Seconds that a notice looks back: six months."""
 
 
 class Drafts(msgspec.Struct, frozen=True):
@@ -28,20 +27,9 @@ class Drafts(msgspec.Struct, frozen=True):
     notices: list[Notice]
 
 
-def whole_scope(admin: Admin, config: Config, key: str) -> Scope:
-    """The blast radius of a key, from a lake that is brought up to date first."""
-    try:
-        from sealwright.detection.engine import DuckEngine
-        from sealwright.response.scope import scope
-    except ImportError as error:
-        raise Misconfigured("extra_absent", "install sealwright[detect] for this step") from error
-    admin.post("/admin/search", patience=600.0)
-    engine = DuckEngine(config.lake)
-    try:
-        now = SystemClock().now()
-        return scope(engine.tables(), Question(kid=key, since=now - BACK, until=now))
-    finally:
-        engine.close()
+def whole_scope(config: Config, key: str) -> Scope:
+    """The blast radius of a key over six months, from a lake that is brought up to date first."""
+    return answer(current_lake(config), asked(key, None, None, None))
 
 
 def composed_for(found: Scope, incident: str) -> list[Notice]:

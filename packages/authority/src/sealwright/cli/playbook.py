@@ -31,7 +31,7 @@ class Scene:
         if not self.known:
             from sealwright.cli.notify import whole_scope
 
-            self.known.append(whole_scope(self.admin, self.config, self.key))
+            self.known.append(whole_scope(self.config, self.key))
         return self.known[0]
 
     @classmethod
@@ -61,8 +61,7 @@ class Scene:
 
     def command(self, step: Step) -> str:
         """The step's command for this incident."""
-        lake = str(self.config.lake)
-        return step.command.format(incident=self.incident, key=self.key, realm=self.realm, lake=lake)
+        return step.command.format(incident=self.incident, key=self.key, realm=self.realm)
 
 
 def require_steps(name: str, only: str | None) -> tuple[Step, ...]:

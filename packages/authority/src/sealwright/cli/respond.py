@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,47 +11,39 @@ import typer
 from sealwright.cli.admin import Admin
 from sealwright.cli.options import AsJson, ConfigFile, StateDirectory, configured
 from sealwright.cli.output import console, moment, table, write_json
-from sealwright.clock import SystemClock
-from sealwright.errors import Misconfigured
+from sealwright.cli.scope import Form, answer, asked, current_lake, write
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 
 
-class Form(StrEnum):
-    """How a scope is written."""
-
-    CSV = "csv"
-    JSON = "json"
-    HTML = "html"
+Moment = Annotated[
+    str | None, typer.Option(metavar="TIME", help="2026-11-22, 2026-11-22T04:30Z, unix seconds, or 7d (ago).")
+]
 
 
 @app.command()
-def scope(
-    lake: Annotated[Path, typer.Argument(help="Folder of the detection lake.", show_default=False)],
+def scope(  # noqa: PLR0913 - one for each option
+    lake: Annotated[
+        Path | None,
+        typer.Argument(help="Folder of a lake; this authority's own by default.", show_default=False),
+    ] = None,
     *,
     key: Annotated[str | None, typer.Option("--key", help="Key id to ask about.")] = None,
     client: Annotated[str | None, typer.Option("--client", help="Client to ask about.")] = None,
-    since: Annotated[float, typer.Option("--since", help="From when, unix seconds.")] = 0.0,
-    until: Annotated[float | None, typer.Option("--until", help="Until when; now by default.")] = None,
+    since: Moment = None,
+    until: Moment = None,
     tenant: Annotated[str | None, typer.Option("--tenant", help="Only what this tenant may be told.")] = None,
     form: Annotated[Form, typer.Option("--format", help="How to write it.")] = Form.JSON,
+    out: Annotated[Path | None, typer.Option("--out", help="File to write, instead of the terminal.")] = None,
+    config: ConfigFile = None,
+    state: StateDirectory = None,
 ) -> None:
-    """Which tenants and subjects forgeries did touch, which they could have, and what evidence is missing."""
-    try:
-        from sealwright.detection.engine import DuckEngine
-        from sealwright.response.affected import Question, of_tenant
-        from sealwright.response.report import as_csv, as_html, as_json
-        from sealwright.response.scope import scope as answer
-    except ImportError as error:
-        raise Misconfigured("extra_absent", "install sealwright[detect] for this command") from error
-    if not lake.is_dir():
-        raise Misconfigured("no_lake", f"{lake} is no folder")
-    engine = DuckEngine(lake)
-    question = Question(kid=key, client_id=client, since=since, until=until or SystemClock().now())
-    found = answer(engine.tables(), question, _say)
-    engine.close()
-    told = of_tenant(found, tenant) if tenant else found
-    sys.stdout.write({Form.CSV: as_csv, Form.JSON: as_json, Form.HTML: as_html}[form](told) + "\n")
+    """Which tenants and subjects forgeries did touch, which they could have, and what evidence is missing.
+
+    Ask about a key, a client, or a time alone: then about every key.
+    """
+    question = asked(key, client, since, until)
+    write(answer(lake or current_lake(configured(config, state)), question), form, tenant, out)
 
 
 Apply = Annotated[bool, typer.Option("--apply", help="Do it; without this, only show what it would touch.")]
@@ -172,7 +163,7 @@ def notify(
 
     settled = configured(config, state)
     admin = Admin.of(settled)
-    notices = composed_for(whole_scope(admin, settled, key), incident)
+    notices = composed_for(whole_scope(settled, key), incident)
     if not notices:
         sys.stdout.write("nobody was touched or in reach\n")
     elif not go:
@@ -225,8 +216,3 @@ def _show_act(action: str, subject: str, told: dict[str, Any]) -> None:
     note = f" ({preview['note']})" if preview.get("note") else ""
     head = "done" if told["done"] else "would do (add --apply)"
     sys.stdout.write(f"{head}: {action} {subject}, touching {touches}{note}\n")
-
-
-def _say(step: str) -> None:
-    sys.stderr.write(f"{step} ...\n")
-    sys.stderr.flush()

@@ -7,20 +7,31 @@ other.
 from __future__ import annotations
 
 import msgspec
+from msgspec.structs import replace
+
+ALL_KEYS = "every key"
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked about: a key or a client, over a time (unix seconds; `until` is excluded)."""
+    """What is asked about: a key, a client, or with neither every key; over a time (unix seconds; `until` is
+    excluded).
+    """
 
     kid: str | None = None
     client_id: str | None = None
     since: float
     until: float
 
+    def about(self) -> str:
+        """What is asked about, in words."""
+        if self.kid is not None:
+            return f"key {self.kid}"
+        return f"client {self.client_id}" if self.client_id is not None else ALL_KEYS
+
 
 class Touched(msgspec.Struct, frozen=True, kw_only=True):
     """A subject whose data forged tokens were presented for. Times are unix seconds; `sub_digest` may be
-    unknown.
+    unknown; `kid` is the key that the tokens were signed with.
     """
 
     tenant: str
@@ -34,6 +45,7 @@ class Touched(msgspec.Struct, frozen=True, kw_only=True):
     refused: int
     first_at: float
     last_at: float
+    kid: str | None = None
 
 
 class Reach(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,11 +60,20 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Missing(msgspec.Struct, frozen=True):
-    """Evidence that there is none of."""
+    """Evidence that there is none of. `count` is of something that is not one tenant's alone."""
 
     kind: str
     about: str
     detail: str
+    count: int | None = None
+
+
+class Hour(msgspec.Struct, frozen=True, kw_only=True):
+    """Forged uses within an hour that were a tenant's. `at` is its start, unix seconds."""
+
+    tenant: str
+    at: float
+    uses: int
 
 
 class Scope(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,8 +85,7 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     touched: list[Touched]
     reach: list[Reach]
     missing: list[Missing]
-    hours: list[tuple[float, int]]
-    """Start of each hour with forged uses (unix seconds), and how many."""
+    hours: list[Hour]
 
 
 def of_tenant(whole: Scope, tenant: str) -> Scope:
@@ -76,6 +96,6 @@ def of_tenant(whole: Scope, tenant: str) -> Scope:
         audiences=whole.audiences,
         touched=[row for row in whole.touched if row.tenant == tenant],
         reach=[row for row in whole.reach if row.tenant == tenant],
-        missing=whole.missing,
-        hours=[],
+        missing=[replace(gap, count=None) for gap in whole.missing],
+        hours=[row for row in whole.hours if row.tenant == tenant],
     )

@@ -34,7 +34,7 @@ STORM_0558 = (
         "scope",
         "List who was touched, and who could have been",
         "Before the revocation, so that nobody waits for it; again after it, for what came in meanwhile.",
-        "sealwright respond scope {lake} --key {key} --format html",
+        "sealwright respond scope --key {key} --format html --out scope.html",
     ),
     Step(
         "revoke",

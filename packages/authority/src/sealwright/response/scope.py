@@ -2,8 +2,9 @@
 
 The two sets are kept apart. Touched is proof: a token with a valid signature that the ledger does not have,
 presented somewhere. Could have been touched is everything in the key's (or client's) reach over the same
-time. Where nobody reported, nothing is proven either way, and that is said. Needs the extra `detect`; reads
-only.
+time. Where nobody reported, nothing is proven either way, and that is said. A forged use is a tenant's where
+the relying party said so, or where its subject is known in that tenant and in no other. Needs the extra
+`detect`; reads only.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from sealwright.detection.catalogue.tables import Tables, judged
 from sealwright.detection.engine import rows_of
 from sealwright.detection.model import ACCEPTED
 from sealwright.errors import Refused
-from sealwright.response.affected import Missing, Question, Reach, Scope, Touched
+from sealwright.response.affected import Hour, Missing, Question, Reach, Scope, Touched
 
 UNKNOWN_TENANT = "(unknown)"
 GAP = 3_600.0
 """Seconds without a single report from a relying party that count as missing evidence."""
 
 
+STEPS = 5
 Progress = Callable[[str], None]
 
 
@@ -33,44 +35,62 @@ def scope(t: Tables, question: Question, progress: Progress | None = None) -> Sc
 
     Args:
         t: the lake.
-        question: a key or a client, and a time.
-        progress: is told each step before it is taken.
+        question: a key, a client, or neither, and a time.
+        progress: is told each of the steps before it is taken.
 
     Raises:
         Refused: `nothing_asked`, or `unknown_key`.
     """
     say = progress or (lambda _step: None)
-    if (question.kid is None) == (question.client_id is None):
-        raise Refused("nothing_asked", "Ask about one key or one client.")
-    say("key facts")
-    key = _key(t, question)
-    say("forged tokens that were presented")
+    if question.kid is not None and question.client_id is not None:
+        raise Refused("nothing_asked", "Ask about one key or one client, not about both.")
+    if not question.since < question.until:
+        raise Refused("nothing_asked", "The time that is asked about ends before it begins.")
+    say(f"1/{STEPS} forged tokens that were presented")
+    keys = _keys(t, question)
     forged = _forged(t, question)
     touched = [_touched(row) for row in rows_of(_by_subject(forged))]
-    hours = [(float(row["hour"]) * GAP, int(row["uses"])) for row in rows_of(_by_hour(forged))]
-    say("genuine activity in the same reach")
-    reach = [_reach(row, touched) for row in rows_of(_in_reach(t, question, key))]
-    say("missing evidence")
+    say(f"2/{STEPS} when they were used")
+    hours = [
+        Hour(tenant=row["tenant"], at=float(row["hour"]) * GAP, uses=int(row["uses"]))
+        for row in rows_of(_by_hour(forged))
+    ]
+    say(f"3/{STEPS} the keys' facts")
+    if question.kid is None and question.client_id is None:
+        keys = _described(t, {row.kid for row in touched if row.kid is not None})
+    say(f"4/{STEPS} genuine activity in the same reach")
+    reach = [_reach(row, touched) for row in rows_of(_in_reach(t, question, keys))]
+    say(f"5/{STEPS} missing evidence")
+    realms, audiences = _scope_of(keys)
     return Scope(
         question=question,
-        realm=key["realm"] if key else None,
-        audiences=list(key["audiences"]) if key else [],
+        realm=" ".join(realms) or None,
+        audiences=audiences,
         touched=touched,
         reach=reach,
-        missing=list(_missing(t, question, key)),
+        missing=[*_missing(t, question, audiences), *_unplaced(touched)],
         hours=hours,
     )
 
 
-def _key(t: Tables, question: Question) -> dict[str, Any] | None:
+def _keys(t: Tables, question: Question) -> list[dict[str, Any]]:
+    """The facts of the key that is asked about; it must have been ours."""
     if question.kid is None:
-        return None
-    found = rows_of(
-        t.keys.filter(t.keys.kid == question.kid).select("realm", "audiences", "use_from", "verify_until")
-    )
+        return []
+    found = _described(t, {question.kid})
     if not found:
         raise Refused("unknown_key", "That key was never ours: it has no scope here.")
-    return found[0]
+    return found
+
+
+def _described(t: Tables, kids: set[str]) -> list[dict[str, Any]]:
+    return rows_of(t.keys.filter(t.keys.kid.isin(sorted(kids))).select("realm", "audiences")) if kids else []
+
+
+def _scope_of(keys: list[dict[str, Any]]) -> tuple[list[str], list[str]]:
+    """Realms and audiences of keys."""
+    realms = sorted({key["realm"] for key in keys})
+    return realms, sorted({audience for key in keys for audience in key["audiences"]})
 
 
 def _forged(t: Tables, question: Question) -> ir.Table:
@@ -79,21 +99,29 @@ def _forged(t: Tables, question: Question) -> ir.Table:
     seen = seen.filter((seen.at >= question.since) & (seen.at < question.until))
     if question.kid is not None:
         seen = seen.filter(seen.kid == question.kid)
-    else:
+    elif question.client_id is not None:
         seen = seen.filter(seen.client_id == question.client_id)
     leaves = t.issued.select("log_id", "idx", "digest")
     forged = seen.anti_join(leaves, ["log_id", "idx", "digest"])
-    known = t.issued.filter(t.issued.sub_digest.notnull() & t.issued.tenant.notnull())
-    homes = known.group_by("sub_digest").aggregate(home=known.tenant.min())
-    placed = forged.left_join(homes, "sub_digest")
+    placed = forged.left_join(_homes(t, forged), "sub_digest")
     return placed.mutate(
         tenant=ibis.coalesce(placed.tenant, placed.home, UNKNOWN_TENANT),
         audience=placed.aud.fill_null(ibis.literal([], "array<string>")).join(" "),
     )
 
 
+def _homes(t: Tables, forged: ir.Table) -> ir.Table:
+    """The tenant of each subject of a forged token, where it is known in one tenant only: a name like `admin`
+    that several have must not put one tenant's matter before another.
+    """
+    known = t.issued.filter(t.issued.sub_digest.notnull() & t.issued.tenant.notnull())
+    known = known.semi_join(forged, "sub_digest")
+    tenants = known.group_by("sub_digest").aggregate(home=known.tenant.min(), last=known.tenant.max())
+    return tenants.filter(tenants.home == tenants.last).select("sub_digest", "home")
+
+
 def _by_subject(forged: ir.Table) -> ir.Table:
-    keys = ["tenant", "sub_digest", "client_id", "audience", "resource", "reporter"]
+    keys = ["tenant", "sub_digest", "client_id", "audience", "resource", "reporter", "kid"]
     accepted = (forged.verdict == ACCEPTED).cast("int64")
     rows = forged.group_by(keys).aggregate(
         tokens=forged.digest.nunique(),
@@ -102,20 +130,20 @@ def _by_subject(forged: ir.Table) -> ir.Table:
         first_at=forged.at.min(),
         last_at=forged.at.max(),
     )
-    return rows.order_by(["tenant", "first_at", "sub_digest", "reporter", "resource"])
+    return rows.order_by(["tenant", "first_at", "sub_digest", "reporter", "resource", "kid"])
 
 
 def _by_hour(forged: ir.Table) -> ir.Table:
     hours = forged.mutate(hour=(forged.at / GAP).floor().cast("int64"))
-    return hours.group_by("hour").aggregate(uses=hours.count()).order_by("hour")
+    return hours.group_by(["tenant", "hour"]).aggregate(uses=hours.count()).order_by(["hour", "tenant"])
 
 
-def _in_reach(t: Tables, question: Question, key: dict[str, Any] | None) -> ir.Table:
+def _in_reach(t: Tables, question: Question, keys: list[dict[str, Any]]) -> ir.Table:
     genuine = t.issued.filter((t.issued.iat >= question.since) & (t.issued.iat < question.until))
-    if key is not None:
-        genuine = genuine.filter(genuine.realm == key["realm"])
-    else:
+    if question.client_id is not None:
         genuine = genuine.filter(genuine.client_id == question.client_id)
+    else:
+        genuine = genuine.filter(genuine.realm.isin(_scope_of(keys)[0] or [""]))
     genuine = genuine.mutate(of=genuine.tenant.fill_null(UNKNOWN_TENANT))
     reach = genuine.group_by("of").aggregate(
         subjects=genuine.sub_digest.nunique(),
@@ -143,7 +171,7 @@ def _reach(row: dict[str, Any], touched: list[Touched]) -> Reach:
     )
 
 
-def _missing(t: Tables, question: Question, key: dict[str, Any] | None) -> Iterator[Missing]:
+def _missing(t: Tables, question: Question, audiences: list[str]) -> Iterator[Missing]:
     seen = t.observed.filter((t.observed.at >= question.since) & (t.observed.at < question.until))
     reporters = {row["reporter"]: row for row in rows_of(_activity(seen))}
     for row in rows_of(t.validators.select("reporter").distinct().order_by("reporter")):
@@ -153,16 +181,23 @@ def _missing(t: Tables, question: Question, key: dict[str, Any] | None) -> Itera
         if row["first_at"] > question.since + GAP or row["last_at"] < question.until - GAP:
             times = f"reports from {row['first_at']:.0f} to {row['last_at']:.0f} only"
             yield Missing("partial_reports", name, times)
-    if key is not None:
+    if audiences:
         heard = {aud for row in rows_of(seen.select("aud").distinct()) for aud in row["aud"] or ()}
-        for audience in sorted(set(key["audiences"]) - heard):
+        for audience in sorted(set(audiences) - heard):
             yield Missing(
                 "unreported_audience", audience, "in the key's scope; no relying party of it reports"
             )
     refused = seen.filter(seen.signature == "unverified")
     unverified = rows_of(refused.aggregate(uses=refused.count()))[0]["uses"]
     if unverified:
-        yield Missing("unverified", "refusals", f"{unverified} refused unverified; not counted")
+        yield Missing("unverified", "refusals", "refused before the signature was verified", int(unverified))
+
+
+def _unplaced(touched: list[Touched]) -> Iterator[Missing]:
+    uses = sum(row.accepted + row.refused for row in touched if row.tenant == UNKNOWN_TENANT)
+    if uses:
+        told = "forged uses whose tenant no report names, and whose subject no tenant or more than one has"
+        yield Missing("unplaced", UNKNOWN_TENANT, told, uses)
 
 
 def _activity(seen: ir.Table) -> ir.Table:
