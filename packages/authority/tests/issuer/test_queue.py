@@ -8,7 +8,7 @@ import pytest
 
 import sealwright.issuer.queue as issuer_queue
 from sealwright.errors import Unavailable
-from sealwright.issuer.model import SignRequest
+from sealwright.issuer.model import Asked, Outcome, Signed, SignRequest
 from sealwright.issuer.queue import MAX_UNDER_WAY, WORTHWHILE, SignQueue
 
 
@@ -47,13 +47,26 @@ def queue_of(signer: SlowDisk) -> SignQueue:
     return SignQueue(signer, lambda _token, _realm, _audience: None)
 
 
+def ask(queue: SignQueue, number: int) -> asyncio.Future[Signed]:
+    answered: asyncio.Future[Signed] = asyncio.get_running_loop().create_future()
+
+    def answer(outcome: Outcome) -> None:
+        if isinstance(outcome, Signed):
+            answered.set_result(outcome)
+        else:
+            answered.set_exception(outcome)
+
+    queue.put(Asked(request_of(number), b"record", answer))
+    return answered
+
+
 def test_the_signer_has_one_batch_at_a_time_and_the_next_while_the_last_is_made_durable() -> None:
     async def main() -> None:
         signer = SlowDisk()
         queue = queue_of(signer)
         asked = []
         for number in range(12):
-            asked.append(queue.submit(request_of(number), b"record"))
+            asked.append(ask(queue, number))
             await asyncio.sleep(0)
         assert signer.most_at_the_signer == 1
         assert len(signer.batches) > 1
@@ -72,7 +85,7 @@ def test_a_disk_that_stands_still_bounds_the_batches_under_way() -> None:
         queue = queue_of(signer)
         asked = []
         for number in range(3_000):
-            asked.append(queue.submit(request_of(number), b"record"))
+            asked.append(ask(queue, number))
             for _ in range(4):
                 await asyncio.sleep(0)
         signed = sum(signer.batches)
@@ -91,7 +104,7 @@ def test_many_that_wait_go_in_halves_so_that_the_signer_always_has_work() -> Non
         signer = SlowDisk()
         signer.durable.set()
         queue = queue_of(signer)
-        await asyncio.gather(*(queue.submit(request_of(number), b"record") for number in range(128)))
+        await asyncio.gather(*(ask(queue, number) for number in range(128)))
         return signer.batches
 
     assert asyncio.run(main())[:2] == [64, 64]
@@ -101,11 +114,11 @@ async def after_many(signer: SlowDisk, then: int) -> None:
     """One request, as many as make a batch, and then `then` one by one."""
     signer.durable.set()
     queue = queue_of(signer)
-    await queue.submit(request_of(0), b"record")
-    await asyncio.gather(*(queue.submit(request_of(number), b"record") for number in range(WORTHWHILE)))
+    await ask(queue, 0)
+    await asyncio.gather(*(ask(queue, number) for number in range(WORTHWHILE)))
     asked = []
     for number in range(then):
-        asked.append(queue.submit(request_of(number), b"record"))
+        asked.append(ask(queue, number))
         for _ in range(10):
             await asyncio.sleep(0)
     await asyncio.gather(*asked)
@@ -133,7 +146,7 @@ def test_a_signer_that_fails_before_it_answers_is_asked_again() -> None:
         signer.durable.set()
         queue = queue_of(signer)
         with pytest.raises(Unavailable):
-            await queue.submit(request_of(1), b"record")
-        assert (await queue.submit(request_of(2), b"record")).token == "token-of-c2"
+            await ask(queue, 1)
+        assert (await ask(queue, 2)).token == "token-of-c2"
 
     asyncio.run(main())

@@ -10,15 +10,27 @@ from typing import Any
 
 import pytest
 
-from authority_support.fronts import BASIC, FORM, PATH, SECRET, WRONG, elsewhere, endpoint, request
+from authority_support.fronts import (
+    BASIC,
+    DEADLINE,
+    FORM,
+    PATH,
+    SECRET,
+    WRONG,
+    Wire,
+    elsewhere,
+    endpoint,
+    front,
+    request,
+    until,
+)
 from sealwright.bounded_http import MAX_HEAD, PIECE
 from sealwright.issuer.http import TokenEndpoint
-from sealwright.wiring.direct import MAX_WHOLE, DirectHttp
+from sealwright.wiring.direct import MAX_WHOLE
 from sealwright.wiring.servers import HttpServer, bind_tcp
 
 pytestmark = [pytest.mark.enable_socket]
 
-DEADLINE = 60
 OVER = MAX_HEAD + PIECE
 
 GET = request(b"", method=b"GET", path=b"/other", length=False)
@@ -185,57 +197,6 @@ def test_the_direct_front_answers_as_uvicorn_does(split: str) -> None:
             assert b"%2" in by_front[0][2], case
 
 
-class Wire:
-    """A transport that keeps what is written."""
-
-    def __init__(self) -> None:
-        self.written, self.closed, self.paused = b"", False, False
-        self.protocol: Any = None
-
-    def write(self, data: bytes) -> None:
-        self.written += data
-
-    def is_closing(self) -> bool:
-        return self.closed
-
-    def close(self) -> None:
-        self.closed = True
-
-    def set_protocol(self, protocol: Any) -> None:
-        self.protocol = protocol
-
-    def pause_reading(self) -> None:
-        self.paused = True
-
-    def resume_reading(self) -> None:
-        self.paused = False
-
-    def get_write_buffer_size(self) -> int:
-        return 0
-
-    def get_extra_info(self, _name: str) -> None:
-        return None
-
-
-async def until(holds: Callable[[], object]) -> None:
-    """Return when it holds."""
-    async with asyncio.timeout(DEADLINE):
-        while not holds():  # noqa: ASYNC110 - nothing tells
-            await asyncio.sleep(0)
-
-
-async def front() -> tuple[DirectHttp, Wire]:
-    """A connection without a network, as uvicorn makes it."""
-    import uvicorn
-    from uvicorn.server import ServerState
-
-    config = uvicorn.Config(elsewhere, log_config=None, access_log=False, lifespan="off", limit_concurrency=8)
-    config.load()
-    connection, wire = DirectHttp(endpoint(), config, ServerState(), {}), Wire()
-    connection.connection_made(wire)  # type: ignore[arg-type]
-    return connection, wire
-
-
 def test_a_plain_request_never_leaves_the_direct_front() -> None:
     async def go() -> Wire:
         connection, wire = await front()
@@ -296,8 +257,8 @@ def test_the_body_of_a_request_with_an_upgrade_is_no_request() -> None:
 
     async def go(parts: Sequence[bytes]) -> list[Any]:
         told: list[Any] = []
-        for front in (endpoint(), None):
-            async with serving(front) as port, asyncio.timeout(DEADLINE):
+        for direct in (endpoint(), None):
+            async with serving(direct) as port, asyncio.timeout(DEADLINE):
                 told.append(await answers(port, parts, 1))
                 reader, writer = await asyncio.open_connection("127.0.0.1", port)
                 for part in (*parts, last):

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from weakref import WeakKeyDictionary
 
 from sealwright.errors import Refused, Unavailable
-from sealwright.issuer.model import Signed, SignRequest
+from sealwright.issuer.model import Asked
 from sealwright.issuer.ports import SigningPort
 
 PAUSE = 0.02
@@ -22,9 +21,8 @@ GONE = frozenset({"signer_gone", "no_active_key"})
 RACED = frozenset({"key_not_active", "key_outside_window", "unknown_key"})
 """Refusals of a signer that a request meets when its key was replaced while it waited."""
 
-Item = tuple[SignRequest, bytes, asyncio.Future[Signed]]
 SigningKey = Callable[[str], tuple[SigningPort, str]]
-Put = Callable[[SigningPort, Item], None]
+Put = Callable[[SigningPort, Asked], None]
 
 
 class Again:
@@ -40,7 +38,6 @@ class Again:
         self._signing_key = signing_key
         self._put = put
         self._patience = patience
-        self._until: WeakKeyDictionary[asyncio.Future[Signed], float] = WeakKeyDictionary()
         self._held: set[asyncio.Task[None]] = set()
 
     def may(self, error: Refused | Unavailable) -> bool:
@@ -48,28 +45,28 @@ class Again:
         codes = RACED if isinstance(error, Refused) else GONE
         return self._patience > 0 and error.code in codes and len(self._held) < MAX_HELD
 
-    def hold(self, item: Item, error: Refused | Unavailable) -> None:
+    def hold(self, asked: Asked, error: Refused | Unavailable) -> None:
         """Ask again for this request until it is answered or its patience is over: then it fails with
         `error`.
         """
         loop = asyncio.get_running_loop()
-        until = self._until.setdefault(item[2], loop.time() + self._patience)
-        task = loop.create_task(self._ask(item, error, until))
+        if asked.until is None:
+            asked.until = loop.time() + self._patience
+        task = loop.create_task(self._ask(asked, error, asked.until))
         self._held.add(task)
         task.add_done_callback(self._held.discard)
 
-    async def _ask(self, item: Item, error: Refused | Unavailable, until: float) -> None:
-        request, record, future = item
+    async def _ask(self, asked: Asked, error: Refused | Unavailable, until: float) -> None:
         loop = asyncio.get_running_loop()
-        while not future.done():
-            if loop.time() >= until:
-                future.set_exception(error)
-                return
+        while loop.time() < until:
             await asyncio.sleep(PAUSE)
+            request = asked.request
             try:
                 signer, kid = self._signing_key(request[0])
-                self._put(signer, ((request[0], kid, *request[2:]), record, future))
+                asked.request = (request[0], kid, *request[2:])
+                self._put(signer, asked)
             except Unavailable as still:
                 error = still
                 continue
             return
+        asked.settle(error)

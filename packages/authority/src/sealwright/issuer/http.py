@@ -17,8 +17,8 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from sealwright.errors import Refused, SealwrightError, Unavailable
-from sealwright.issuer.model import Signed, TokenRequest
-from sealwright.issuer.service import Issuer
+from sealwright.issuer.model import Outcome, Signed, TokenRequest
+from sealwright.issuer.service import Decided, Issuer
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -32,11 +32,12 @@ FORM = b"application/x-www-form-urlencoded"
 PATH_SUFFIX = "/oauth2/token"
 RETRY_AFTER = b"1"
 _encode = msgspec.json.Encoder().encode
-_HEADERS = [
+TOKEN_HEADERS = [
     (b"content-type", b"application/json"),
     (b"cache-control", b"no-store"),
     (b"pragma", b"no-cache"),
 ]
+"""Of every answer with a token."""
 _STATUS = {
     "invalid_client": 401,
     "unknown_realm": 404,
@@ -127,7 +128,7 @@ class TokenEndpoint:
         self._issuer = issuer
         self._count = count
 
-    def ask(self, path: str, headers: Headers, body: bytes, respond: Respond) -> None:
+    def ask(self, path: str, headers: Headers, body: bytes, respond: Respond) -> Decided | None:
         """Deal with one POST to a path that ends in `/oauth2/token`.
 
         Args:
@@ -135,34 +136,46 @@ class TokenEndpoint:
             headers: all of the request's.
             body: complete.
             respond: called once, with a refusal at once, with a token when it may leave.
+
+        Returns:
+            What was decided, None when it was refused.
         """
         try:
-            request = _parse(path, headers, body)
-            signed, scope = self._issuer.submit(request)
+            decided = self._issuer.decide(_parse(path, headers, body))
+            self._issuer.submit(decided, partial(self._settled, path, decided.scope, respond))
         except SealwrightError as error:
             respond(self._refused(path, error))
-        else:
-            signed.add_done_callback(partial(self._settled, path, scope, respond))
+            return None
+        return decided
 
-    def _settled(self, path: str, scope: str, respond: Respond, settled: asyncio.Future[Signed]) -> None:
-        if settled.cancelled():  # the authority stops
+    def ask_again(self, path: str, decided: Decided, respond: Respond) -> bool:
+        """Deal with a request that is the same, byte for byte, as one that was decided so.
+
+        False, and nothing done, when it might be decided differently now.
+        """
+        if not self._issuer.holds_still(decided):
+            return False
+        try:
+            self._issuer.submit(decided, partial(self._settled, path, decided.scope, respond))
+        except SealwrightError as error:
+            respond(self._refused(path, error))
+        return True
+
+    def _settled(self, path: str, scope: str, respond: Respond, outcome: Outcome) -> None:
+        if not isinstance(outcome, Signed):
+            respond(self._failed(path, outcome))
             return
-        error = settled.exception()
-        if error is not None:
-            respond(self._failed(path, error))
-            return
-        signed = settled.result()
         self._count(path[1 : -len(PATH_SUFFIX)], "issued")
-        told = {"access_token": signed.token, "token_type": "Bearer", "expires_in": signed.expires_in}
+        told = {"access_token": outcome.token, "token_type": "Bearer", "expires_in": outcome.expires_in}
         if scope:
             told["scope"] = scope
-        respond(Answer(200, _HEADERS, _encode(told)))
+        respond(Answer(200, TOKEN_HEADERS, _encode(told)))
 
-    def _failed(self, path: str, error: BaseException) -> Answer:
+    def _failed(self, path: str, error: Exception) -> Answer:
         if isinstance(error, SealwrightError):
             return self._refused(path, error)
         log.error("token request failed", exc_info=error)
-        return Answer(500, _HEADERS, _encode({"error": "server_error"}))
+        return Answer(500, TOKEN_HEADERS, _encode({"error": "server_error"}))
 
     def _refused(self, path: str, error: SealwrightError) -> Answer:
         name = path[1 : -len(PATH_SUFFIX)]  # what is no realm must not become a label
@@ -193,9 +206,9 @@ def _refusal(error: SealwrightError) -> Answer:
     if isinstance(error, Unavailable):
         log.warning("token request failed", extra={"facts": {"code": error.code, "detail": error.detail}})
         told = {"error": "temporarily_unavailable", "error_description": error.public}
-        return Answer(503, [*_HEADERS, (b"retry-after", RETRY_AFTER)], _encode(told))
+        return Answer(503, [*TOKEN_HEADERS, (b"retry-after", RETRY_AFTER)], _encode(told))
     log.info("token request refused", extra={"facts": {"code": error.code, "detail": error.detail}})
-    headers = list(_HEADERS)
+    headers = list(TOKEN_HEADERS)
     if error.code == "invalid_client":
         headers.append((b"www-authenticate", b'Basic realm="token endpoint", charset="UTF-8"'))
     if error.code == "method_not_allowed":

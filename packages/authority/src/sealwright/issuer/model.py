@@ -5,7 +5,8 @@ A client's secret exists here as a digest only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -94,3 +95,26 @@ class Signed(NamedTuple):
 
     token: str
     expires_in: int
+
+
+Outcome = Signed | Exception
+"""What became of a request: `Refused` (the signer's code), `Unavailable`, or a fault of our own."""
+
+
+class Asked:
+    """A request that waits for its signature. It is answered once, in a turn of the loop of its own."""
+
+    __slots__ = ("_answer", "answered", "record", "request", "until")
+
+    def __init__(self, request: SignRequest, record: bytes, answer: Callable[[Outcome], None]) -> None:
+        """`record` is the private record of the leaf; `answer` is called with what became of it."""
+        self.request, self.record, self._answer = request, record, answer
+        self.answered = False
+        self.until: float | None = None
+        """When its patience is over, in the loop's time; set when it is first asked again."""
+
+    def settle(self, outcome: Outcome) -> None:
+        """Answer, unless it was answered before."""
+        if not self.answered:
+            self.answered = True
+            asyncio.get_running_loop().call_soon(self._answer, outcome)

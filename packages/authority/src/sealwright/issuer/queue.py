@@ -16,8 +16,8 @@ from collections import deque
 from collections.abc import Callable
 
 from sealwright.errors import Refused, Unavailable
-from sealwright.issuer.again import Again, Item
-from sealwright.issuer.model import Signed, SignRequest
+from sealwright.issuer.again import Again
+from sealwright.issuer.model import Asked, Signed
 from sealwright.issuer.ports import SigningPort
 
 MAX_BATCH = 256
@@ -47,7 +47,7 @@ class SignQueue:
         self._signer = signer
         self._again = again
         self._validate = validate
-        self._waiting: deque[Item] = deque()
+        self._waiting: deque[Asked] = deque()
         self._under_way: set[asyncio.Task[None]] = set()
         self._scheduled = False
         self._signing = False
@@ -55,21 +55,15 @@ class SignQueue:
         self._answered = 0  # requests of the batch that was answered last
         self._gathering: asyncio.TimerHandle | None = None
 
-    def submit(self, request: SignRequest, record: bytes) -> asyncio.Future[Signed]:
-        """Queue a request. The future fails with `Refused` (signer's code) or `Unavailable`.
+    def put(self, asked: Asked) -> None:
+        """Queue a request. It is answered with a token, `Refused` (signer's code) or `Unavailable`.
 
         Raises:
             Unavailable: `too_busy` when the queue is full.
         """
-        future: asyncio.Future[Signed] = asyncio.get_running_loop().create_future()
-        self.put((request, record, future))
-        return future
-
-    def put(self, item: Item) -> None:
-        """Queue a request whose future there is already. Errors as in `submit`."""
         if len(self._waiting) >= MAX_WAITING:
             raise Unavailable("too_busy", "too many requests are waiting for a signature")
-        self._waiting.append(item)
+        self._waiting.append(asked)
         if not self._scheduled:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._pump)
@@ -107,7 +101,7 @@ class SignQueue:
         self._under_way.discard(task)
         self._pump()
 
-    async def _run(self, batch: list[Item]) -> None:
+    async def _run(self, batch: list[Asked]) -> None:
         answered = 0
 
         def end_turn() -> None:
@@ -119,11 +113,11 @@ class SignQueue:
 
         try:
             results = await self._signer.sign(
-                [item[0] for item in batch], [item[1] for item in batch], end_turn
+                [asked.request for asked in batch], [asked.record for asked in batch], end_turn
             )
         except (Refused, Unavailable) as error:
-            for item in batch:
-                self._fail(item, error)
+            for asked in batch:
+                self._fail(asked, error)
             return
         finally:
             end_turn()
@@ -131,29 +125,22 @@ class SignQueue:
             self._answered = answered
         everything = len(batch) <= ALWAYS_VALIDATED
         dice = os.urandom(len(batch))
-        for item, result, die in zip(batch, results, dice, strict=True):
-            request, _, future = item
-            if future.done():
-                continue  # the caller went away; the token is in the ledger and never leaves
+        for asked, result, die in zip(batch, results, dice, strict=True):
             try:
-                future.set_result(self._released(request, result, validate=everything or die < ONE_IN_64))
+                asked.settle(self._released(asked, result, validate=everything or die < ONE_IN_64))
             except (Refused, Unavailable) as error:
-                self._fail(item, error)
+                self._fail(asked, error)
 
-    def _fail(self, item: Item, error: Refused | Unavailable) -> None:
-        if item[2].done():
-            return
+    def _fail(self, asked: Asked, error: Refused | Unavailable) -> None:
         if self._again is not None and self._again.may(error):
-            self._again.hold(item, error)
+            self._again.hold(asked, error)
         else:
-            item[2].set_exception(error)
+            asked.settle(error)
 
-    def _released(
-        self, request: SignRequest, result: tuple[str, int] | dict[str, str], *, validate: bool
-    ) -> Signed:
+    def _released(self, asked: Asked, result: tuple[str, int] | dict[str, str], *, validate: bool) -> Signed:
         if isinstance(result, dict):
             raise Refused(result["refused"], "the signer refused this request", result["message"])
         signed = Signed(*result)
         if validate:
-            self._validate(signed.token, request[0], request[5][0])
+            self._validate(signed.token, asked.request[0], asked.request[5][0])
         return signed

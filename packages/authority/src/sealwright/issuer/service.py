@@ -1,25 +1,24 @@
 """Life of a token, the authority's side: authenticate, decide, ask the signer, release.
 
-The steps are named in `submit`, in order. Nothing here can add a claim: the signer takes typed fields.
+The steps are `decide` and `submit`. Nothing here can add a claim: the signer takes typed fields.
 """
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 
 from sealwright.clock import Clock
 from sealwright.errors import Refused, Unavailable
-from sealwright.issuer.again import Again, Item
-from sealwright.issuer.authentication import require_client
+from sealwright.issuer.again import Again
+from sealwright.issuer.authentication import BY_SECRET, require_client
 from sealwright.issuer.authentication.assertion import AssertionContext
 from sealwright.issuer.grants import GRANTS
-from sealwright.issuer.model import Grant, RealmPolicy, Signed, SignRequest, TokenRequest
+from sealwright.issuer.model import Asked, Client, Grant, Outcome, RealmPolicy, TokenRequest
 from sealwright.issuer.ports import ClientLookup, ReplayStore, SigningPort
 from sealwright.issuer.queue import SignQueue, Validate
 
@@ -31,8 +30,8 @@ SigningKey = Callable[[str], tuple[SigningPort, str]]
 """Realm to the signer and the id of the key that signs now; raises `Unavailable`."""
 
 
-def private_record(grant: Grant) -> bytes:
-    """Salt and JSON of what was decided (docs/formats/ledger.md). Stays with the authority."""
+def record_facts(grant: Grant) -> bytes:
+    """JSON of what was decided: the private record without its salt."""
     facts: dict[str, Any] = {
         "client_id": grant.client.client_id,
         "sub": grant.subject,
@@ -43,7 +42,21 @@ def private_record(grant: Grant) -> bytes:
     }
     if grant.extra:
         facts["extra"] = grant.extra
-    return os.urandom(SALT_BYTES) + _encode(facts)
+    return _encode(facts)
+
+
+class Decided(NamedTuple):
+    """What a request gets, for the client as it is registered and the realm as it is configured."""
+
+    client: Client
+    realm: RealmPolicy
+    scope: str
+    typed: tuple[str, str, str, Sequence[str], str, int]
+    """typ, client_id, sub, audiences, scope, lifetime (s): what the signer is asked for."""
+    extra: Mapping[str, Any] | None
+    facts: bytes
+    repeatable: bool
+    """Whether the same request, sent again, would be decided alike: nothing in it may be used once only."""
 
 
 class Issuer:
@@ -86,14 +99,11 @@ class Issuer:
         """Whether there is a realm of this name."""
         return name in self._realms
 
-    def submit(self, request: TokenRequest) -> tuple[asyncio.Future[Signed], str]:
-        """Ask for a token: the future is done when it may leave; the scope that was granted.
-
-        The future fails with `Refused` (the signer's refusal) or `Unavailable`.
+    def decide(self, request: TokenRequest) -> Decided:
+        """Authenticate the client and decide what it gets.
 
         Raises:
             Refused: an OAuth error code (RFC 6749 §5.2).
-            Unavailable: no signer, no key, or too many requests are waiting.
         """
         realm = self.require_realm(request.realm)
         grant_type = request.form.get("grant_type")
@@ -104,39 +114,43 @@ class Issuer:
         if decide is None:
             raise Refused("unsupported_grant_type", "this authority does not offer that grant")
         grant = decide(request, client, realm, method)
-        return self._sign(realm, grant), grant.scope
+        lifetime = min(grant.lifetime, realm.max_lifetime)
+        return Decided(
+            client=client,
+            realm=realm,
+            scope=grant.scope,
+            typed=(TOKEN_TYPE, client.client_id, grant.subject, grant.audiences, grant.scope, lifetime),
+            extra=grant.extra,
+            facts=record_facts(grant),
+            repeatable=method in BY_SECRET,
+        )
 
-    def _sign(self, realm: RealmPolicy, grant: Grant) -> asyncio.Future[Signed]:
+    def holds_still(self, decided: Decided) -> bool:
+        """Whether the same request would be decided alike now."""
+        client = self._clients.get(decided.client.client_id)
+        return (
+            decided.repeatable
+            and (client is decided.client or client == decided.client)
+            and self._realms.get(decided.realm.name) is decided.realm
+        )
+
+    def submit(self, decided: Decided, answer: Callable[[Outcome], None]) -> None:
+        """Ask for a token. `answer` is called once: with the token when it may leave.
+
+        Raises:
+            Unavailable: no signer, no key, or too many requests are waiting.
+        """
+        record = os.urandom(SALT_BYTES) + decided.facts
+        digest = hashlib.sha256(record).hexdigest()
+        realm = decided.realm.name
         try:
-            signer, kid = self._signing_key(realm.name)
+            signer, kid = self._signing_key(realm)
         except Unavailable as error:
             if not self._again.may(error):
                 raise
-            return self._held(self._typed(realm, grant, ""), error)
-        return self._queue(signer).submit(*self._typed(realm, grant, kid))
-
-    @staticmethod
-    def _typed(realm: RealmPolicy, grant: Grant, kid: str) -> tuple[SignRequest, bytes]:
-        """What the signer is asked, and the private record."""
-        record = private_record(grant)
-        typed: SignRequest = (
-            realm.name,
-            kid,
-            TOKEN_TYPE,
-            grant.client.client_id,
-            grant.subject,
-            grant.audiences,
-            grant.scope,
-            min(grant.lifetime, realm.max_lifetime),
-            hashlib.sha256(record).hexdigest(),
-            grant.extra,
-        )
-        return typed, record
-
-    def _held(self, asked: tuple[SignRequest, bytes], error: Unavailable) -> asyncio.Future[Signed]:
-        future: asyncio.Future[Signed] = asyncio.get_running_loop().create_future()
-        self._again.hold((*asked, future), error)
-        return future
+            self._again.hold(Asked((realm, "", *decided.typed, digest, decided.extra), record, answer), error)
+            return
+        self._queue(signer).put(Asked((realm, kid, *decided.typed, digest, decided.extra), record, answer))
 
     def _queue(self, signer: SigningPort) -> SignQueue:
         queue = self._queues.get(signer.log_id)
@@ -144,8 +158,8 @@ class Issuer:
             queue = self._queues[signer.log_id] = SignQueue(signer, self._validate, self._again)
         return queue
 
-    def _put(self, signer: SigningPort, item: Item) -> None:
-        self._queue(signer).put(item)
+    def _put(self, signer: SigningPort, asked: Asked) -> None:
+        self._queue(signer).put(asked)
 
     def forget_signer(self, log_id: str) -> None:
         """Drop the queue of a signer that is gone. What waits in it fails with `Unavailable`."""

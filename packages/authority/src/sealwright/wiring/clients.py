@@ -28,6 +28,8 @@ class CachedClients:
         if kept is not None and 0 <= now - kept[0] < LIFE:
             return kept[1]
         client = self._store.get(client_id)
+        if kept is not None and kept[1] == client:
+            client = kept[1]  # the same object as long as it is the same registration
         if len(self._kept) >= MAX_CLIENTS:
             self._kept.clear()
         self._kept[client_id] = (now, client)

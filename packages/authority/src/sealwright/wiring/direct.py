@@ -3,7 +3,8 @@
 Every connection to the public port begins here. A plain POST to a token endpoint, whole within `MAX_WHOLE`
 bytes, goes to the endpoint without an ASGI cycle and its task (ADR 0009). At the first one that is not so,
 the connection is handed to uvicorn for the rest of its life, with all that was read and not answered.
-httptools parses here as it does there.
+httptools parses here as it does there. Clients with a secret send the same bytes again and again: the second
+time they are not parsed, but the client is looked up as every time (ADR 0009).
 
 This module may never answer what it does not understand: whatever is odd is handed over, malformed requests
 included.
@@ -12,14 +13,16 @@ included.
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from hashlib import sha256
+from typing import Any, NamedTuple
 
 import httptools
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from sealwright.bounded_http import REQUEST_SECONDS, BoundedHttp, is_host
-from sealwright.issuer.http import PATH_SUFFIX, Answer, TokenEndpoint
+from sealwright.issuer.http import PATH_SUFFIX, TOKEN_HEADERS, Answer, Headers, TokenEndpoint
+from sealwright.issuer.service import Decided
 
 MAX_WHOLE = 16_384
 """Bytes of a request, head and body, that is dealt with here; half of what a body may have elsewhere."""
@@ -34,6 +37,24 @@ _STATUS_LINES = {
     500: b"HTTP/1.1 500 Internal Server Error\r\n",
     503: b"HTTP/1.1 503 Service Unavailable\r\n",
 }
+
+
+def _render(headers: Headers) -> bytes:
+    return b"".join(b"%b: %b\r\n" % header for header in headers)
+
+
+_TOKEN_LINES = _render(TOKEN_HEADERS)
+
+
+class _Last(NamedTuple):
+    """The last request of a connection, if the same bytes mean the same again. Not the bytes: a secret is in
+    them.
+    """
+
+    length: int
+    digest: bytes
+    path: str
+    decided: Decided
 
 
 class _Read:
@@ -94,6 +115,9 @@ class DirectHttp(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._since = 0.0
         self._unanswered, self._early = b"", b""
+        self._last: _Last | None = None
+        self._lines: list[tuple[bytes, bytes]] | None = None
+        self._rendered = b""
         self._asked = self._ending = self._unread = False
         self._read = _Read()
         self._parser = httptools.HttpRequestParser(self._read)
@@ -159,6 +183,8 @@ class DirectHttp(asyncio.Protocol):
             return
         if not self._unanswered:
             self._since = self._loop.time()
+            if self._last is not None and self._asked_again(self._last, data):
+                return
         self._unanswered += data
         read = self._read
         try:
@@ -173,8 +199,21 @@ class DirectHttp(asyncio.Protocol):
             else:
                 self._hand_over()
 
-    def _is_plain(self, read: _Read) -> bool:
+    def _asked_again(self, last: _Last, data: bytes) -> bool:
+        """Whether this is the last request once more, and was dealt with as that."""
+        if len(data) != last.length or sha256(data).digest() != last.digest or not self._has_room():
+            return False
+        self._asked = True
+        if self._endpoint.ask_again(last.path, last.decided, self._respond):
+            return True
+        self._asked, self._last = False, None
+        return False
+
+    def _has_room(self) -> bool:
         limit = self._config.limit_concurrency
+        return limit is None or len(self._state.connections) < limit
+
+    def _is_plain(self, read: _Read) -> bool:
         url = read.url
         return (
             self._parser.get_method() == b"POST"
@@ -185,14 +224,16 @@ class DirectHttp(asyncio.Protocol):
             and b"?" not in url
             and url.isascii()
             and self._parser.get_http_version() == "1.1"
-            and (limit is None or len(self._state.connections) < limit)
+            and self._has_room()
         )
 
     def _ask(self, read: _Read) -> None:
-        self._asked, self._unanswered = True, b""
+        whole, self._asked, self._unanswered = self._unanswered, True, b""
         url, headers, body = read.url.decode("ascii"), read.headers, read.body
         read.reset()
-        self._endpoint.ask(url, headers, body, self._respond)
+        decided = self._endpoint.ask(url, headers, body, self._respond)
+        if decided is not None and decided.repeatable:
+            self._last = _Last(len(whole), sha256(whole).digest(), url, decided)
 
     def _hand_over(self) -> None:
         self._leave()
@@ -206,14 +247,20 @@ class DirectHttp(asyncio.Protocol):
         if transport.is_closing():
             return
         status, headers, content = answer
-        parts = [_STATUS_LINES[status]]
-        parts += [b"%b: %b\r\n" % header for header in self._state.default_headers]
-        parts += [b"%b: %b\r\n" % header for header in headers]
-        if self._ending:
-            parts.append(b"connection: close\r\n")
-        parts.append(b"content-length: %d\r\n\r\n" % len(content))
-        parts.append(content)
-        transport.write(b"".join(parts))
+        if self._lines is not self._state.default_headers:  # replaced every second: the date is one of them
+            self._lines = self._state.default_headers
+            self._rendered = _render(self._lines)
+        transport.write(
+            b"%b%b%b%bcontent-length: %d\r\n\r\n%b"
+            % (
+                _STATUS_LINES[status],
+                self._rendered,
+                _TOKEN_LINES if headers is TOKEN_HEADERS else _render(headers),
+                b"connection: close\r\n" if self._ending else b"",
+                len(content),
+                content,
+            )
+        )
         self._state.total_requests += 1
         self._asked = False
         if self._ending:

@@ -11,6 +11,9 @@ from sealwright.issuer.authentication.assertion import AssertionContext
 from sealwright.issuer.model import Client, ClientKind, TokenRequest
 from sealwright.issuer.ports import ClientLookup
 
+BASIC, POST, ASSERTION = "client_secret_basic", "client_secret_post", "private_key_jwt"
+BY_SECRET = frozenset({BASIC, POST})
+"""Methods whose credentials stay the same from request to request."""
 FAILED = "client authentication failed"
 """The one public sentence for every failure, so that an answer does not tell which part was wrong."""
 
@@ -32,11 +35,11 @@ def require_client(
     if sum(used) > 1:
         raise Refused("invalid_request", "use one way to authenticate, not several")
     if request.authorization is not None:
-        client, method = secret.require_basic(request.authorization, clients), "client_secret_basic"
+        client, method = secret.require_basic(request.authorization, clients), BASIC
     elif used[1]:
-        client, method = secret.require_post(form, clients), "client_secret_post"
+        client, method = secret.require_post(form, clients), POST
     elif used[2]:
-        client, method = private_key_jwt.require_assertion(form, clients, context), "private_key_jwt"
+        client, method = private_key_jwt.require_assertion(form, clients, context), ASSERTION
     else:
         raise Refused("invalid_client", FAILED, "no credentials")
     if not client.enabled or client.realm != request.realm or client.kind is not ClientKind.CLIENT:
