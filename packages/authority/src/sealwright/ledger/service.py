@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import logging
 import re
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
@@ -21,6 +23,8 @@ from sealwright.ledger.merkle import Frontier
 from sealwright.ledger.model import Batch, Entry, Log, Place, TokenLeaf, parse_leaf
 from sealwright.ledger.note import Checkpoint, open_checkpoint, parse_checkpoint, parse_vkey
 from sealwright.ledger.ports import LedgerStore
+
+log = logging.getLogger(__name__)
 
 _JTI = re.compile(r"([a-z2-7]{16})\.(0|[1-9][0-9]{0,14})\.([A-Za-z0-9_-]{12})")
 
@@ -54,7 +58,10 @@ class _Pending:
 class LogWriter:
     """The one writer of one log. Batches may arrive in any order; they are stored in the log's order."""
 
-    def __init__(self, store: LedgerStore, log: Log, on_commit: Callable[[str], None]) -> None:
+    def __init__(
+        self, store: LedgerStore, log: Log, on_commit: Callable[[str], None], threads: ThreadPoolExecutor
+    ) -> None:
+        self._threads = threads
         self._store = store
         self._log = log
         self._verifier = parse_vkey(log.vkey)
@@ -112,8 +119,17 @@ class LogWriter:
         if not ready:
             self._committing = False
             return
-        future = asyncio.get_running_loop().run_in_executor(None, partial(self._store_group, ready))
-        future.add_done_callback(partial(self._finish, ready))
+        stored = self._threads.submit(self._store_group, ready)
+        stored.add_done_callback(partial(self._stored, asyncio.get_running_loop(), ready))
+
+    def _stored(
+        self, loop: asyncio.AbstractEventLoop, group: Sequence[_Pending], stored: Future[tuple[Log, Frontier]]
+    ) -> None:
+        """Tell the loop; called in the thread that stored."""
+        try:
+            loop.call_soon_threadsafe(self._finish, group, stored)
+        except RuntimeError:  # the loop was closed: nobody waits, and what is durable stays so
+            log.info("a commit ended after its loop", extra={"facts": {"log_id": self._log.log_id}})
 
     def _store_group(self, group: Sequence[_Pending]) -> tuple[Log, Frontier]:
         frontier = self._frontier.copy()
@@ -149,10 +165,10 @@ class LogWriter:
         self._verified = batch.end
         return checkpoint
 
-    def _finish(self, group: Sequence[_Pending], future: asyncio.Future[tuple[Log, Frontier]]) -> None:
-        failure = future.exception()
+    def _finish(self, group: Sequence[_Pending], stored: Future[tuple[Log, Frontier]]) -> None:
+        failure = stored.exception()
         if failure is None:
-            self._log, self._frontier = future.result()
+            self._log, self._frontier = stored.result()
             for pending in group:
                 if not pending.done.done():
                     pending.done.set_result(None)
@@ -173,6 +189,7 @@ class Ledger:
         self._store = store
         self._clock = clock
         self._on_commit = on_commit
+        self._threads = ThreadPoolExecutor(thread_name_prefix="commit")
 
     def open_log(self, log_id: str, origin: str, vkey: str, acked: int) -> LogWriter:
         """Open the log of a signer that just connected.
@@ -197,7 +214,7 @@ class Ledger:
                 f"the ledger has {log.size} leaves of log {log_id}, its signer was told of {acked}: "
                 "the database was rolled back or lost leaves",
             )
-        return LogWriter(self._store, log, self._on_commit)
+        return LogWriter(self._store, log, self._on_commit, self._threads)
 
     def close_log(self, log_id: str) -> None:
         """Say that no leaf will follow in this log."""
