@@ -154,6 +154,13 @@ def test_a_token_is_found_by_its_digest_and_by_its_jti(site: Site) -> None:
             site.receipts.of_digest(unknown)
 
 
+def test_the_index_takes_in_whole_steps_by_itself_and_the_rest_when_somebody_asks(site: Site) -> None:
+    site.digests.try_keep_up()
+    assert site.digests.try_follow(step=602) == 0  # 601 leaves are no such step
+    assert site.receipts.of_digest(site.leaves[77][2:34].hex()) == site.receipts.at(site.place(77))
+    assert site.digests.follow() == 0
+
+
 @pytest.mark.parametrize("jti", ["", "x", "aaaaaaaaaaaaaaaa.1.AAAAAAAAAAAA", "../../etc/passwd"])
 def test_a_place_that_was_never_given_has_no_receipt(site: Site, jti: str) -> None:
     with pytest.raises(Refused, match="unknown_place"):

@@ -20,6 +20,10 @@ log = logging.getLogger(__name__)
 FILE = "ledger-index.db"
 AT_ONCE = 50_000
 """Leaves of one transaction."""
+STEP = 100_000
+"""Leaves that may be missing while nobody asks. Digests are spread over the whole index, so that a step of
+ten thousand writes as many pages as one of a hundred thousand.
+"""
 
 _DIGESTS = (
     "CREATE TABLE IF NOT EXISTS digests (digest BLOB NOT NULL, log INTEGER NOT NULL, idx INTEGER NOT NULL, "
@@ -56,7 +60,13 @@ class SqliteDigestIndex:
         self._kept: sqlite3.Connection | None = None
 
     def find(self, digest: bytes) -> list[Place]:
-        """The places of leaves with this digest, as far as the index has come."""
+        """The places of leaves with this digest; what is not there is sought in what was appended since."""
+        found = self._found(digest)
+        if not found and self.try_follow():
+            found = self._found(digest)
+        return found
+
+    def _found(self, digest: bytes) -> list[Place]:
         with self._lock:
             return [Place(*row) for row in self._connection().execute(_FIND, (digest,))]
 
@@ -74,12 +84,18 @@ class SqliteDigestIndex:
                 done += end - start
         return done
 
-    def try_follow(self) -> None:
-        """The same behind a publication. What goes wrong is logged: the next one tries again."""
+    def try_follow(self, step: int = 1) -> int:
+        """The same if so many leaves are missing. What goes wrong is logged: the next one tries again."""
         try:
-            self.follow()
+            missing = sum(size - have for _, _, have, size in self._behind())
+            return self.follow() if missing >= step else 0
         except sqlite3.Error as error:
             log.warning("digest index is behind", extra={"facts": {"error": str(error)}})
+            return 0
+
+    def try_keep_up(self) -> None:
+        """Take in what was appended since if it is a whole step; called behind every publication."""
+        self.try_follow(STEP)
 
     def close(self) -> None:
         """Close the file."""

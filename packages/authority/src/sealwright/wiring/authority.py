@@ -117,7 +117,7 @@ class Authority:
         publisher = Publisher(
             stores.ledger,
             files.hot,
-            afterwards=stores.digests.try_follow,
+            afterwards=stores.digests.try_keep_up,
             cosign=witnessing.cosign,
             again=witnessing.waiting,
         )
