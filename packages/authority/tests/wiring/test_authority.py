@@ -17,6 +17,7 @@ import httpx
 import jwt
 import pytest
 
+from authority_support.logs import is_in_first_bundle
 from authority_support.site import running
 from sealwright.cli.main import main
 from sealwright.clock import SystemClock
@@ -207,21 +208,9 @@ def test_the_ledger_is_readable_as_files_and_covers_what_was_issued(
     log_id, index, _ = payload["jti"].split(".")
     digest = hashlib.sha256(token.rpartition(".")[0].encode()).digest()
     until = time.monotonic() + 60
-    while not _is_in_bundle(http, log_id, int(index), digest):
+    while not is_in_first_bundle(http, log_id, int(index), digest):
         assert time.monotonic() < until, "the ledger was not published"
         time.sleep(0.1)
-
-
-def _is_in_bundle(http: httpx.Client, log_id: str, index: int, digest: bytes) -> bool:
-    size = int(http.get(f"/ledger/{log_id}/checkpoint").text.split("\n")[1])
-    if size <= index:
-        return False
-    part = "" if size >= 256 else f".p/{size}"
-    bundle = http.get(f"/ledger/{log_id}/tile/entries/000{part}")
-    if bundle.status_code == 404:  # a larger one has taken its place meanwhile
-        return False
-    assert digest in bundle.content
-    return True
 
 
 @pytest.mark.parametrize(

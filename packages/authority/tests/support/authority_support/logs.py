@@ -7,6 +7,7 @@ import hashlib
 import struct
 from collections.abc import Sequence
 
+import httpx
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -57,3 +58,16 @@ def tokens(count: int, start: int = 0) -> tuple[list[bytes], list[bytes]]:
     """Leaves and their private records."""
     records = [b"salt" * 4 + b'{"n":%d}' % number for number in range(start, start + count)]
     return [token_leaf(start + n, record) for n, record in enumerate(records)], records
+
+
+def is_in_first_bundle(http: httpx.Client, log_id: str, index: int, digest: bytes) -> bool:
+    """Whether the published leaves of a log have this digest, once they reach `index` (below 256)."""
+    size = int(http.get(f"/ledger/{log_id}/checkpoint").text.split("\n")[1])
+    if size <= index:
+        return False
+    part = "" if size >= 256 else f".p/{size}"
+    bundle = http.get(f"/ledger/{log_id}/tile/entries/000{part}")
+    if bundle.status_code == 404:  # a larger one has taken its place meanwhile
+        return False
+    assert digest in bundle.content
+    return True
