@@ -30,6 +30,8 @@ from .record import result_record
 from .release import open_released, release_info, seal_for
 from .verifiers.context import NOTHING_KNOWN, ActivatedKey, Known
 
+__version__ = "0.1.0"
+
 __all__ = [
     "BUILT_IN",
     "NOTHING_KNOWN",

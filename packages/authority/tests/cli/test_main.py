@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,16 @@ def test_help_names_every_command_and_loads_none() -> None:
     assert all(f"  {name} " in ran.stdout for name in LEAVES)
     loaded = {name.split(".")[0] for name in ran.stderr.split()}
     assert loaded.isdisjoint(HEAVY)
+
+
+@pytest.mark.parametrize("leaf", ["", *sorted(LEAVES)])
+def test_every_program_says_the_version_of_its_distribution(
+    leaf: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*filter(None, [leaf]), "--version"]) == 0
+    program = PROGRAMS.get(leaf, f"sealwright-{leaf}") if leaf else "sealwright"
+    distribution = f"sealwright-{leaf}" if leaf else "sealwright"
+    assert capsys.readouterr().out == f"{program} {version(distribution)}\n"
 
 
 @pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"up"}))

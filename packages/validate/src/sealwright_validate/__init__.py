@@ -19,6 +19,8 @@ from sealwright_validate.trust import Trust
 from sealwright_validate.validate import Mode, Validator
 from sealwright_validate.witnesses import WitnessPolicy
 
+__version__ = "0.1.0"
+
 __all__ = [
     "Evidence",
     "Expect",

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from sealwright_validate import __version__
 from sealwright_validate.errors import Misconfigured, Refused
 from sealwright_validate.expect import ACCESS_TOKEN, Expect
 from sealwright_validate.trust import Trust
@@ -44,6 +45,7 @@ def _parser(*, whole: bool) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="sealwright-validate", description="Validates tokens, and says how."
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     explain = commands.add_parser("explain", help="show every step of the check with its outcome")
     check = commands.add_parser("check", help="accept or refuse, in one line")

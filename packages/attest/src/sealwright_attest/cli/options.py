@@ -2,6 +2,7 @@
 
 import argparse
 
+from sealwright_attest import __version__
 from sealwright_attest.model import EvidenceLevel, Kind
 
 _KINDS = [kind.value for kind in Kind]
@@ -58,6 +59,7 @@ def make_parser() -> argparse.ArgumentParser:
         prog="sealwright-attest",
         description="Appraise evidence offline. Exit status: 0 accepted, 1 refused, 2 wrong use, 3 in grace.",
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     appraise = commands.add_parser(

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from sealwright.cli.admin import Admin
 from sealwright.cli.options import AsJson, ConfigFile, StateDirectory, configured
-from sealwright.cli.output import console, moment, table, write_json
+from sealwright.cli.output import console, counted, moment, table, write_json
 
 
 def command(*, config: ConfigFile = None, state: StateDirectory = None, as_json: AsJson = False) -> None:
@@ -34,9 +34,8 @@ def command(*, config: ConfigFile = None, state: StateDirectory = None, as_json:
     if told["validators"]:
         console().print(_running(told["validators"]))
     for realm, count in sorted(told["plain_jwks_fetches"].items()):
-        console().print(
-            f"{count} fetches of the plain JWKS of {realm}: relying parties that read no manifest"
-        )
+        fetches = counted(count, "fetch", "fetches")
+        console().print(f"{fetches} of the plain JWKS of {realm}: relying parties that read no manifest")
     for name in told["silent"]:
         console().print(f"[yellow]silent:[/yellow] {name}")
 

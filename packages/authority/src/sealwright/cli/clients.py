@@ -26,7 +26,9 @@ def list_clients(*, config: ConfigFile = None, state: StateDirectory = None, as_
     if as_json:
         write_json(found)
         return
-    shown = table("client", "realm", "kind", "enabled", "authentication", "audiences", "scopes")
+    shown = table(
+        "client", "realm", "kind", "enabled", "authentication", "audiences", "scopes", whole="client"
+    )
     for client in found:
         enabled = "yes" if client["enabled"] else "[red]no[/]"
         lists = [" ".join(client[name]) for name in ("audiences", "scopes")]

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sealwright.cli.options import Apply, AsJson, ConfigFile, StateDirectory, configured
-from sealwright.cli.output import console, write_json
+from sealwright.cli.output import console, counted, write_json
 from sealwright.ledger.fsck import Progress as Told
 from sealwright.ledger.fsck import Report
 from sealwright.supervisor.lock import StateLock
@@ -58,8 +58,9 @@ def fsck(
 
 def _show(report: Report) -> None:
     to = console()
-    counted = f"{report.logs} logs, {report.leaves} leaves ({report.tokens} tokens), {report.files} files"
-    to.print(f"[green]sound[/]: {counted}" if report.sound else f"[red]damaged[/]: {counted}")
+    tokens, files = counted(report.tokens, "token"), counted(report.files, "file")
+    read = f"{counted(report.logs, 'log')}, {counted(report.leaves, 'leaf', 'leaves')} ({tokens}), {files}"
+    to.print(f"[green]sound[/]: {read}" if report.sound else f"[red]damaged[/]: {read}")
     for damage in report.damages:
         leaf = "" if damage.index is None else f" leaf {damage.index}"
         byte = "" if damage.byte is None else f" byte {damage.byte}"

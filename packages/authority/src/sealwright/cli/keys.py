@@ -33,16 +33,17 @@ def list_keys(
     if as_json:
         write_json(kept)
         return
-    shown = table(
-        "realm", "alg", "state", "age", "signs from", "until", "verifies until", "last use", "next", "key id"
-    )
+    to = console()
     for key in sorted(kept, key=lambda key: (key["realm"], key["alg"], key["use_from"])):
+        start, end, trusted, used = (
+            moment(key[name]) for name in ("use_from", "use_until", "verify_until", "last_use")
+        )
+        after = key["next_change"]
         style = STYLES.get(key["state"], "")
-        times = [moment(key[name]) for name in ("use_from", "use_until", "verify_until", "last_use")]
-        after, age = key["next_change"], f"{key['age'] / 3_600:.1f} h"
-        coming = f"{after['to']} {moment(after['at'])}" if after else "-"
-        shown.add_row(key["realm"], key["alg"], key["state"], age, *times, coming, key["kid"], style=style)
-    console().print(shown)
+        to.print(f"{key['realm']}  {key['alg']}  {key['state']}  {key['kid']}", style=style)
+        to.print(f"  signs {start} to {end}; age {key['age'] / 3_600:.1f} h")
+        to.print(f"  verifies until {trusted}; last use {used}")
+        to.print(f"  next: {after['to']} at {moment(after['at'])}" if after else "  next: nothing")
 
 
 @app.command()

@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
+from typing import Annotated
 
 import typer
 
+from sealwright import __version__
 from sealwright.errors import SealwrightError
 
 EX_USAGE = 2
@@ -53,7 +55,7 @@ COMMANDS = {
     "demo-rp": Entry("demo_rp", "Run a demo mail API (started by `up`).", hidden=True),
 }
 LEAVES = {
-    "signer": "Serve a signer to an authority on another host (sealwright-signer-host).",
+    "signer": "Serve a signer to another host (sealwright-signer-host).",
     "validate": "Validate tokens (the program sealwright-validate).",
     "attest": "Appraise attestation evidence (sealwright-attest).",
     "dumps": "Find and remove keys in crash dumps (sealwright-dumps).",
@@ -103,6 +105,7 @@ def application(asked: str) -> typer.Typer:
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )
+    app.callback()(_options)
     for name, entry in COMMANDS.items():
         if name == asked:
             module = import_module(f"sealwright.cli.{entry.module}")
@@ -119,6 +122,22 @@ def application(asked: str) -> typer.Typer:
 
 def _not_loaded() -> None:
     """Stands for a command that was not asked for; it cannot be reached."""
+
+
+def _say_version(asked: bool) -> None:  # noqa: FBT001 - as typer calls it
+    if asked:
+        sys.stdout.write(f"sealwright {__version__}\n")
+        raise typer.Exit
+
+
+def _options(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """Options of the program itself."""
 
 
 def _leaf(name: str, arguments: list[str]) -> int:

@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from sealwright.cli.output import console, moment, table, write_json_line
+from sealwright.cli.output import console, counted, moment, table, write_json_line
 from sealwright.monitor.model import Alarm, Report
 
 SHOWN_ALARMS = 12
@@ -145,9 +145,9 @@ def line(alarm: Alarm) -> str:
 def summary(report: Report) -> str:
     """What was read, in one line."""
     tally = report.tally
-    verdict = "no alarm" if report.sound else f"{len(report.alarms)} alarms"
-    read = f"{len(report.logs)} logs, {tally.leaves:,} leaves ({tally.tokens:,} tokens) read"
-    return f"{verdict}: {read} in {report.seconds:.1f} s"
+    verdict = "no alarm" if report.sound else counted(len(report.alarms), "alarm")
+    logs, leaves = counted(len(report.logs), "log"), counted(tally.leaves, "leaf", "leaves")
+    return f"{verdict}: {logs}, {leaves} ({counted(tally.tokens, 'token')}) read in {report.seconds:.1f} s"
 
 
 def print_report(report: Report) -> None:

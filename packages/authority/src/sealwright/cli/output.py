@@ -34,12 +34,19 @@ def console() -> Console:
     return made
 
 
-def table(*columns: str) -> Table:
-    """An empty table with these columns."""
+def table(*columns: str, whole: str = "") -> Table:
+    """An empty table with these columns; what is in the column `whole` is never folded, so that it can be
+    copied.
+    """
     made = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        made.add_column(column, overflow="fold")
+        made.add_column(column, overflow="fold", no_wrap=column == whole)
     return made
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """A number with its noun: "1 log", "2,000 logs"."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def moment(seconds: float | None) -> str:

@@ -31,7 +31,7 @@ def retention(*, config: ConfigFile = None, state: StateDirectory = None, as_jso
     if as_json:
         write_json(times | {"keys": [dict(zip(KEY_MEMBERS, row, strict=True)) for row in rows]})
         return
-    shown = table("key", "trusted until", "kept until")
+    shown = table("key", "trusted until", "kept until", whole="key")
     for kid, trusted, kept in rows:
         shown.add_row(kid, moment(trusted), moment(kept))
     console().print(shown)

@@ -376,6 +376,6 @@ def _demo(config: Config) -> Iterator[Problem]:
         yield Problem(
             "demo_realms",
             "demo.enabled",
-            f"the demo needs the realm {' and '.join(missing)}",
-            "add it, or switch the demo off (demo.enabled = false, or --no-demo)",
+            f"the demo needs a realm {' and a realm '.join(missing)}",
+            "add what is missing, or switch the demo off (demo.enabled = false, or --no-demo)",
         )

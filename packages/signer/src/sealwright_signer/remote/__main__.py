@@ -15,6 +15,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from sealwright_signer import __version__
 from sealwright_signer.kernel import prctl
 from sealwright_signer.remote.address import parsed_address
 from sealwright_signer.remote.channel import ChannelError, key_text, open_key, parsed_key
@@ -76,6 +77,7 @@ def _reach(options: argparse.Namespace) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("sealwright-signer-host", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     key = commands.add_parser("key", help="print this host's raw public key, and make it when there is none")
     key.set_defaults(run=_key)
