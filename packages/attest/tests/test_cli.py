@@ -181,12 +181,12 @@ def test_wrong_use_exits_with_2_and_decides_nothing(vectors: Path, words: tuple[
     assert words[1] in ran.errors
 
 
-def test_endorsement_that_is_none_is_a_refusal(vectors: Path, tmp_path: Path) -> None:
+def test_endorsement_that_is_none_is_wrong_use_and_no_verdict(vectors: Path, tmp_path: Path) -> None:
     junk = tmp_path / "junk"
     junk.write_bytes(b"junk")
     ran = snp(vectors, "milan_v2", "milan_v2.vcek", "--endorsement", str(junk))
-    assert (ran.status, ran.output) == (1, "")
-    assert "malformed" in ran.errors
+    assert (ran.status, ran.output) == (2, "")
+    assert "neither certificates" in ran.errors
 
 
 def test_explain_says_that_nothing_is_verified(vectors: Path) -> None:

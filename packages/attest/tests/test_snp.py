@@ -147,13 +147,21 @@ def test_product_of_the_key_must_be_that_of_the_report(
     assert codes(world, evidence, nonce, now) == (Code.ENDORSEMENT_MISMATCH, Code.SIGNATURE_INVALID)
 
 
-def test_two_endorsement_keys_are_refused_as_ambiguous(
+def test_of_a_fleets_endorsement_keys_the_one_of_this_chip_and_tcb_is_taken(
     world: World, bound: bytes, identity: bytes, nonce: bytes, now: datetime
 ) -> None:
     platform = world.amd["Genoa"]
     evidence = platform.evidence(Guest(report_data=bound), identity)
-    both = Endorsements((platform.certificate(), platform.certificate(tcb={**platform.tcb, "snp": 1})))
-    assert codes(world, replace(evidence, endorsements=both), nonce, now) == (Code.ENDORSEMENT_MISSING,)
+    older, expired = platform.certificate(tcb={**platform.tcb, "snp": 1}), platform.certificate(end=now)
+    other = replace(platform, chip_id=b"\x09" * 64).certificate()
+
+    def judged(*certificates: bytes) -> tuple[Code, ...]:
+        return codes(world, replace(evidence, endorsements=Endorsements(certificates)), nonce, now)
+
+    assert judged(older, other, expired, platform.certificate()) == ()
+    assert judged(other, older) == (Code.ENDORSEMENT_MISMATCH,)
+    assert judged(other, expired) == (Code.CERTIFICATE_EXPIRED,)
+    assert judged() == (Code.ENDORSEMENT_MISSING,)
 
 
 def test_expired_key_is_refused_at_now_and_not_before(

@@ -42,6 +42,14 @@ _VERIFIERS: Final[dict[Kind, Callable[[Evidence, Context], Claims]]] = {
     Kind.TPM2: tpm2.verify,
     Kind.SIMULATED: simulated.verify,
 }
+# What is asked where evidence cannot be read at all; anything else is about its form.
+_ASKED: Final = {
+    Code.ENDORSEMENT_MISSING: "the endorsement of this machine by its maker",
+    Code.ENDORSEMENT_MISMATCH: "the endorsement of this very machine by its maker",
+    Code.TOO_LARGE: "no more than docs/formats/attestation-evidence.md allows",
+    Code.VERSION_UNKNOWN: "a version that this verifier knows",
+    Code.PCR_BANK: "one quote over sha256",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +85,8 @@ def _decide(evidence: Evidence, context: Context) -> _Decision:
         require_sizes(evidence)
         claims = _VERIFIERS[evidence.kind](evidence, context)
     except Refused as refusal:
-        checks.refuse(Stage.FORM, f"{evidence.kind.value}.evidence", refusal)
+        asked = _ASKED.get(refusal.code, f"evidence as {evidence.kind.value} gives it")
+        checks.refuse(Stage.FORM, f"{evidence.kind.value}.evidence", refusal, asked)
     failed = {one.stage for one in checks.all() if one.outcome is Outcome.FAILED}
     genuine = not failed & {Stage.FORM, Stage.GENUINE}
     if claims is not NO_CLAIMS:

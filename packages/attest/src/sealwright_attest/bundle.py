@@ -93,6 +93,8 @@ def parse_bundle(unverified_bundle: bytes) -> Evidence:
     if name not in set(Kind):
         raise Refused(Code.KIND_MISMATCH, "an unknown kind of evidence", str(name)[:80])
     binding = _object(table.get("binding", {}), {"identity_key", "release_key"}, "binding")
+    if not all(binding.values()):
+        raise malformed("a binding with an empty key")
     return _require_sizes(
         Evidence(
             kind=Kind(name),

@@ -12,6 +12,7 @@ from typing import Final
 from .model import EvidenceLevel, Kind
 
 _AZURE_TAG: Final = "7783-7084-3265-9085-8269-3286-77"
+_AZURE_NOTE: Final = "the paravisor's report in NV 0x01400001, and a quote by its key"
 _CPU_FLAGS: Final = ("sev_snp", "tdx_guest", "sev_es", "sev")
 
 
@@ -57,7 +58,7 @@ _COLLECTORS: Final = (
     ),
     ("ccel", Kind.TDX, "sys/firmware/acpi/tables/data/CCEL", os.R_OK, "event log that leads to the RTMRs"),
     ("nsm", Kind.NITRO, "dev/nsm", os.R_OK | os.W_OK, "attestation document"),
-    ("tpm", Kind.TPM2, "dev/tpmrm0", os.R_OK | os.W_OK, "quote; on Azure also NV 0x01400001"),
+    ("tpm", Kind.TPM2, "dev/tpmrm0", os.R_OK | os.W_OK, "quote by a restricted key"),
     ("tpm-log", Kind.TPM2, "sys/kernel/security/tpm0/binary_bios_measurements", os.R_OK, "TCG event log"),
 )
 
@@ -101,6 +102,10 @@ def diagnose(root: Path) -> Diagnosis:
         probes.append(Probe(collector, kind, f"/{name}", present, present and os.access(path, mode), note))
     flags = _flags(root)
     azure = _text(root / "sys/class/dmi/id/chassis_asset_tag") == _AZURE_TAG
+    tpm = next(one for one in probes if one.collector == "tpm")
+    probes.append(
+        Probe("azure", Kind.AZURE, tpm.path, azure and tpm.present, azure and tpm.usable, _AZURE_NOTE)
+    )
     best = _best(tuple(probes), flags, azure=azure)
     levels = {None: EvidenceLevel.SIMULATED, Kind.TPM2: EvidenceLevel.VIRTUAL_TPM}
     return Diagnosis(best, levels.get(best, EvidenceLevel.HARDWARE), flags, tuple(probes))

@@ -179,7 +179,7 @@ def sign_ear(result: AttestationResult, key: SigningKey, key_id: str) -> str:
     Raises:
         Misconfigured: the key is of another kind.
     """
-    header = {"alg": _algorithm(key), "typ": "eat+jwt", "kid": key_id}
+    header = {"alg": _algorithm(key), "typ": "eat+jwt"} | ({"kid": key_id} if key_id else {})
     parts = [json.dumps(one, separators=(",", ":")).encode() for one in (header, ear_claims(result))]
     signing_input = ".".join(_encode(part) for part in parts).encode()
     if isinstance(key, ed25519.Ed25519PrivateKey):

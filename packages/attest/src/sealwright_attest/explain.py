@@ -25,6 +25,7 @@ from .x509 import parse_certificate, period
 Rows = list[tuple[str, str]]
 _SHOWN_DATA: Final = 48
 _FIRST_BYTES: Final = {b"\x84": Kind.NITRO, b"\xd2": Kind.NITRO, b"\x0a": Kind.TPM2}
+_FIRST_EVENTS: Final = (0x01, 0x03, 0x07, 0x08, 0x0A)  # POST code, no action, CRTM, its version, flags
 _TEE_TYPES: Final = (TEE_TDX.to_bytes(4, "little"), bytes(4))
 
 
@@ -196,8 +197,17 @@ _READERS: Final[dict[Kind, Callable[[bytes], Rows]]] = {
 
 
 def is_event_log(unverified_data: bytes) -> bool:
-    """Say whether a file begins like a crypto-agile event log."""
-    return unverified_data[32 : 32 + len(SPEC_ID_03)] == SPEC_ID_03
+    """Say whether a file begins like an event log: crypto-agile, or the legacy one with SHA-1 only.
+
+    The first event of both is of register 0 and has a 20-byte digest; a legacy log starts with what measured
+    itself (TCG PC Client Platform Firmware Profile, event types).
+    """
+    data = unverified_data
+    if data[32 : 32 + len(SPEC_ID_03)] == SPEC_ID_03:
+        return True
+    size = int.from_bytes(data[28:32], "little")
+    legacy = data[:4] == bytes(4) and int.from_bytes(data[4:8], "little") in _FIRST_EVENTS
+    return legacy and 0 < size <= len(data) - 32
 
 
 def explain_log(unverified_log: bytes) -> Rows:

@@ -60,14 +60,18 @@ def _appraise(options: argparse.Namespace, write: Write) -> int:
         _evidence(options),
         nonce=nonce,
         policy=_policy(options.policy),
-        now=parse_time(options.now) if options.now else current_time(),
+        now=parse_time(options.now) if options.now is not None else current_time(),
         known=Known(enrolled=frozenset(one.lower() for one in options.enrolled)),
         shadow=_policy(options.shadow) if options.shadow else None,
     )
+    ear = None
     if options.ear and not options.dry_run:
-        write(sign_ear(result, load_signing_key(options.ear), options.ear_kid) + "\n")
-    elif options.json:
-        write(_json({**result_record(result), "dry_run": options.dry_run}))
+        ear = sign_ear(result, load_signing_key(options.ear), options.ear_kid)
+    if options.json:
+        signed = {"ear": ear} if ear else {}
+        write(_json({**result_record(result), "dry_run": options.dry_run, **signed}))
+    elif ear:
+        write(ear + "\n")
     else:
         write(show_result(result, dry_run=options.dry_run))
     return _EXIT[result.verdict]
@@ -87,7 +91,10 @@ def _explain(options: argparse.Namespace, write: Write) -> int:
 
 
 def _doctor(options: argparse.Namespace, write: Write) -> int:
-    found = diagnose(Path(options.root))
+    root = Path(options.root)
+    if not root.is_dir():
+        raise Misconfigured(f"{options.root}: no directory")
+    found = diagnose(root)
     if options.json:
         probes = [
             {
@@ -139,7 +146,7 @@ def _policy_show(options: argparse.Namespace, write: Write) -> int:
 def _policy_diff(options: argparse.Namespace, write: Write) -> int:
     before, after = _policy(options.before), _policy(options.after)
     nonce = parse_hex(options.nonce, "--nonce") if options.nonce is not None else None
-    now = parse_time(options.now) if options.now else current_time()
+    now = parse_time(options.now) if options.now is not None else current_time()
     verdicts = [
         verdict_change(name, detect(read_file(name)), (before, after), nonce, now)
         for name in options.evidence

@@ -3,26 +3,37 @@
 It may never follow a name inside a file, and reads no more than the largest genuine evidence.
 """
 
+import os
 import re
+import select
+import stat
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 from typing import Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_der_public_key,
+    load_pem_private_key,
+    load_pem_public_key,
+)
 
-from sealwright_attest.bundle import FORMAT, MAX_BUNDLE, parse_bundle
+from sealwright_attest.bundle import FORMAT, MAX_BUNDLE, MAX_IDENTITY_KEY, RELEASE_KEY, parse_bundle
 from sealwright_attest.crl import parse_crl
 from sealwright_attest.ear import SigningKey
 from sealwright_attest.errors import Misconfigured, Refused
+from sealwright_attest.explain import is_event_log
 from sealwright_attest.model import Endorsements, Evidence, Kind
 from sealwright_attest.octets import b64, strict_object
 from sealwright_attest.verifiers.amd_keys import split_cert_table
 from sealwright_attest.x509 import parse_certificate, split_pem
 
+SILENCE: Final = 10
+"""Seconds for which a pipe may say nothing."""
 _CRL: Final = re.compile(rb"-----BEGIN X509 CRL-----\s([A-Za-z0-9+/=\s]+?)-----END X509 CRL-----")
 
 
@@ -33,13 +44,33 @@ def read_file(name: str) -> bytes:
         Misconfigured: it cannot be read, or is larger than any evidence.
     """
     try:
-        with Path(name).open("rb") as file:
-            data = file.read(MAX_BUNDLE + 1)
+        data = _read(name, MAX_BUNDLE + 1)
     except OSError as err:
         raise Misconfigured(f"{name}: {err.strerror}") from err
     if len(data) > MAX_BUNDLE:
         raise Misconfigured(f"{name}: larger than any evidence")
     return data
+
+
+def _read(name: str, limit: int) -> bytes:
+    """At most so many bytes; of a pipe that stays silent no more than a patient reader would wait for."""
+    descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+            with open(descriptor, "rb", closefd=False) as file:
+                return file.read(limit) or b""
+        data, ready = b"", select.poll()
+        ready.register(descriptor, select.POLLIN)
+        while len(data) < limit:
+            if not ready.poll(SILENCE * 1_000):
+                raise Misconfigured(f"{name}: a pipe into which nobody wrote for {SILENCE} seconds")
+            part = os.read(descriptor, limit - len(data))
+            if not part:
+                break
+            data += part
+        return data
+    finally:
+        os.close(descriptor)
 
 
 def parse_time(text: str) -> datetime:
@@ -95,7 +126,11 @@ def parse_endorsement(unverified_data: bytes) -> Endorsements:
         return Endorsements(crls=crls)
     if data[:1] == b"\x30":
         return _der(data)
-    return Endorsements(certificates=tuple(split_cert_table(data)))
+    try:
+        return Endorsements(certificates=tuple(split_cert_table(data)))
+    except Refused as refusal:
+        text = "neither certificates, a revocation list, Intel collateral nor AMD's certificate table"
+        raise Refused(refusal.code, text, refusal.public) from refusal
 
 
 def _merge(one: Endorsements, other: Endorsements) -> Endorsements:
@@ -134,26 +169,46 @@ def load_evidence(
         evidence = parse_bundle(data)
         if evidence.kind is not kind:
             raise Misconfigured(f"{name}: evidence of kind {evidence.kind}, not {kind}")
-    merged = evidence.endorsements
     for one in endorsements:
-        merged = _merge(merged, parse_endorsement(read_file(one)))
-    evidence = replace(evidence, endorsements=merged)
+        evidence = _endorsed(evidence, one)
     if event_log is not None:
         evidence = replace(evidence, unverified_event_log=read_file(event_log))
     if identity_key is not None:
         evidence = replace(evidence, unverified_identity_key=_spki(identity_key))
     if release_key is not None:
-        evidence = replace(evidence, unverified_release_key=parse_hex(release_key, "--release-key"))
+        key = parse_hex(release_key, "--release-key")
+        if len(key) != RELEASE_KEY:
+            raise Misconfigured(f"--release-key: an X25519 key has {RELEASE_KEY} bytes, not {len(key)}")
+        evidence = replace(evidence, unverified_release_key=key)
     return evidence
 
 
-_PUBLIC: Final = re.compile(rb"-----BEGIN PUBLIC KEY-----\s([A-Za-z0-9+/=\s]+?)-----END PUBLIC KEY-----")
+def _endorsed(evidence: Evidence, name: str) -> Evidence:
+    """The evidence with what one endorsement file holds; an event log is taken as one too."""
+    data = read_file(name)
+    if is_event_log(data):
+        return replace(evidence, unverified_event_log=data)
+    try:
+        found = parse_endorsement(data)
+    except Refused as refusal:
+        raise Misconfigured(f"{name}: {refusal.public} ({refusal.detail})") from refusal
+    return replace(evidence, endorsements=_merge(evidence.endorsements, found))
 
 
 def _spki(name: str) -> bytes:
+    """The SubjectPublicKeyInfo (DER) in a file; nothing else may be taken for a key."""
     data = read_file(name)
-    match = _PUBLIC.search(data)
-    return b64("".join(match[1].decode().split()), "public key") if match else data
+    if b"PRIVATE KEY-----" in data:
+        raise Misconfigured(f"{name}: a PRIVATE key; give the public half, and keep this one to yourself")
+    try:
+        key = load_pem_public_key(data) if b"-----BEGIN" in data else load_der_public_key(data)
+    except (ValueError, UnsupportedAlgorithm) as err:
+        text = f"{name}: not a public key (SubjectPublicKeyInfo in PEM or DER)"
+        raise Misconfigured(text) from err
+    found = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    if len(found) > MAX_IDENTITY_KEY:
+        raise Misconfigured(f"{name}: an identity key has at most {MAX_IDENTITY_KEY} bytes")
+    return found
 
 
 def load_signing_key(name: str) -> SigningKey:

@@ -23,7 +23,7 @@ def _evidence_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--event-log", metavar="FILE", help="TCG event log or CCEL table")
     parser.add_argument(
-        "--identity-key", metavar="FILE", help="public key (PEM or DER) that the evidence is bound to"
+        "--identity-key", metavar="FILE", help="public key (PEM or DER) bound to the nonce, which it needs"
     )
     parser.add_argument(
         "--release-key", metavar="HEX", help="X25519 public key bound beside the identity key"
@@ -48,7 +48,9 @@ def _appraise_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="say in the output that nothing hangs on it")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument(
-        "--ear", metavar="FILE", help="print an EAR JWT signed with this key (PEM, Ed25519 or P-256)"
+        "--ear",
+        metavar="FILE",
+        help="print an EAR JWT signed with this key (PEM, Ed25519 or P-256); with --json beside the result",
     )
     parser.add_argument("--ear-kid", default="", metavar="ID", help="key id in the header of the EAR JWT")
 

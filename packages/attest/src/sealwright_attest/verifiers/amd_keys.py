@@ -16,7 +16,7 @@ from sealwright_attest.errors import Code, Refused
 from sealwright_attest.keys import Algorithm
 from sealwright_attest.octets import Octets, malformed
 from sealwright_attest.roots import Anchors
-from sealwright_attest.x509 import Certificate, build_chain, parse_certificate
+from sealwright_attest.x509 import Certificate, build_chain, parse_certificate, require_valid_at
 
 from .snp_report import SnpReport, tcb_components
 
@@ -72,12 +72,17 @@ def split_cert_table(unverified_table: bytes) -> list[bytes]:
     raise malformed("a certificate table without an end")
 
 
-def find_endorsement_key(unverified_certificates: Sequence[bytes]) -> EndorsementKey:
-    """Return the one VCEK or VLEK among the certificates; roots and intermediates that came along are
-    ignored.
+def find_endorsement_key(
+    unverified_certificates: Sequence[bytes], report: SnpReport, now: datetime
+) -> EndorsementKey:
+    """Return the VCEK or VLEK among the certificates; roots and intermediates that came along are ignored.
+
+    A bundle may hold those of many chips and TCBs: then it is the one of this report, and of several of the
+    same key one that is valid at `now`.
 
     Raises:
-        Refused: `endorsement-missing` when there is none or more than one.
+        Refused: `endorsement-missing` when there is none; `endorsement-mismatch` when there are several and
+            none is this report's.
     """
     found: dict[bytes, EndorsementKey] = {}
     for data in unverified_certificates:
@@ -90,9 +95,32 @@ def find_endorsement_key(unverified_certificates: Sequence[bytes]) -> Endorsemen
         if product not in {"Milan", "Genoa", "Turin"} or issuer != _ISSUERS[kind] + product:
             raise Refused(Code.ENDORSEMENT_MISMATCH, "the endorsement key has an unknown issuer", issuer)
         found[data] = EndorsementKey(certificate, kind, product)
-    if len(found) != 1:
-        raise Refused(Code.ENDORSEMENT_MISSING, f"needs exactly one VCEK or VLEK, found {len(found)}")
-    return next(iter(found.values()))
+    if not found:
+        raise Refused(Code.ENDORSEMENT_MISSING, "no VCEK or VLEK came along")
+    if len(found) == 1:
+        return next(iter(found.values()))
+    fitting = [key for key in found.values() if _endorses(key, report)]
+    if not fitting:
+        raise Refused(
+            Code.ENDORSEMENT_MISMATCH, f"none of {len(found)} VCEKs or VLEKs is of this chip and TCB"
+        )
+    return next((key for key in fitting if _is_valid(key, now)), fitting[0])
+
+
+def _endorses(key: EndorsementKey, report: SnpReport) -> bool:
+    try:
+        require_endorses(key, report)
+    except Refused:
+        return False
+    return True
+
+
+def _is_valid(key: EndorsementKey, now: datetime) -> bool:
+    try:
+        require_valid_at(key.certificate, now)
+    except Refused:
+        return False
+    return True
 
 
 def amd_chain(key: EndorsementKey, anchors: Anchors) -> list[Certificate]:

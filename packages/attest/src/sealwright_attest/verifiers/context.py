@@ -73,7 +73,8 @@ def check_fresh(context: Context, field_name: str, found: bytes, asked: bytes | 
     """
     checks, expected, policy = context.checks, context.expected, context.policy
     if asked is None:
-        if policy.nonce is Need.REQUIRED or policy.binding is Need.REQUIRED:
+        # Whoever names an identity key relies on it, and without a nonce it cannot be checked.
+        if expected.bound or policy.nonce is Need.REQUIRED or policy.binding is Need.REQUIRED:
             checks.expect(
                 Stage.FRESH,
                 field_name,

@@ -44,7 +44,7 @@ def verify_report(unverified_report: bytes, evidence: Evidence, context: Context
     checks.expect(
         Stage.FORM, "report.version", Code.VERSION_UNKNOWN, holds=True, found=report.version, asked="2 to 5"
     )
-    key = find_endorsement_key(evidence.endorsements.certificates)
+    key = find_endorsement_key(evidence.endorsements.certificates, report, context.now)
     chain = []
 
     def build() -> None:
