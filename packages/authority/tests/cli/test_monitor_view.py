@@ -41,7 +41,7 @@ def test_the_live_table_shows_every_log_what_is_verified_and_the_alarms() -> Non
         "hardware",
         "gap",
         "leaf 7: bundle 0 is cut short",
-        "1 alarms",
+        "1 alarm",
     ):
         assert part in text
     assert "65,537" not in text
