@@ -152,7 +152,8 @@ def test_of_a_fleets_endorsement_keys_the_one_of_this_chip_and_tcb_is_taken(
 ) -> None:
     platform = world.amd["Genoa"]
     evidence = platform.evidence(Guest(report_data=bound), identity)
-    older, expired = platform.certificate(tcb={**platform.tcb, "snp": 1}), platform.certificate(end=now)
+    older = platform.certificate(tcb={**platform.tcb, "snp": 1})
+    expired = platform.certificate(end=now - timedelta(seconds=1))
     other = replace(platform, chip_id=b"\x09" * 64).certificate()
 
     def judged(*certificates: bytes) -> tuple[Code, ...]:
