@@ -30,6 +30,7 @@ from sealwright.detection.model import (
     LeafFacts,
     Observation,
     Place,
+    Planted,
     Receipt,
     Report,
     StoredAlarm,
@@ -55,6 +56,7 @@ class World:
         self.alarms = MemoryAlarmStore()
         self.ledger = MemoryLedger(self.clock)
         self.sink = MemorySink()
+        self.canaries = Planted()
         self.registry = CollectorRegistry()
         self.metrics = DetectionMetrics(self.registry)
         now = self.clock.now()
@@ -78,7 +80,10 @@ class World:
 
     def judging(self) -> Judging:
         parts = (self.observations, self.alarms, self.ledger, self.keys, self.clock, self.metrics)
-        return Judging(*parts, sinks=[self.sink])
+        return Judging(*parts, sinks=[self.sink], canaries=self)
+
+    def planted(self) -> Planted:
+        return self.canaries
 
     def token(self, index: int, **changes: Any) -> Observation:
         now = int(self.clock.now())
@@ -164,6 +169,33 @@ def test_a_slow_client_of_a_revoked_key_is_one_alarm_and_no_flood(world: World) 
     assert world.codes() == [Code.REVOKED_KEY_PRESENTED] * 2
     raised = [stored.alarm for stored in world.alarms.page(0, 10)]
     assert {(one.kid, one.reporter) for one in raised} == {(KID, "mail"), (KID, "web")}
+
+
+@pytest.mark.parametrize("verdict", ["accepted", "unknown_key", "expired"])
+def test_a_canary_is_found_on_arrival_whatever_the_verdict(world: World, verdict: str) -> None:
+    world.canaries = Planted(frozenset({f"{3:064x}"}), frozenset({"C" * 43}))
+    judging = world.judging()
+    signature = "valid" if verdict == "accepted" else "unverified"
+    token = world.token(3, verdict=verdict, signature=signature)
+    by_key = world.token(98, kid="C" * 43, verdict="unknown_key", signature="unverified")
+    beside = world.token(4, verdict=verdict, signature=signature)
+    for _ in range(2):
+        kept = judging.keep([("mail", report(token, by_key, beside))])
+        judging.judge(kept.batch, kept.new)
+    told = [(one.alarm.code, one.alarm.digest) for one in world.sink.told]
+    assert told == [("canary_token", f"{3:064x}"), ("canary_key", f"{98:064x}")]
+
+
+def test_a_canary_is_an_alarm_even_while_the_ledger_cannot_be_asked(world: World) -> None:
+    world.canaries = Planted(frozenset({f"{3:064x}"}))
+    judging = world.judging()
+    world.ledger.lag = 5.0
+    kept = judging.keep([("mail", report(world.token(3), world.token(99)))])
+    judging.judge(kept.batch, kept.new)
+    assert world.codes() == [Code.CANARY_TOKEN]
+    world.ledger.lag = 0.0
+    judging.tick()
+    assert world.codes() == [Code.CANARY_TOKEN, Code.NEVER_ISSUED]
 
 
 def test_genuine_tokens_raise_nothing(world: World) -> None:

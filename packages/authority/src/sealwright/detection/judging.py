@@ -7,7 +7,7 @@ told twice by the store. Nothing here may run on the event loop.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from sealwright.clock import Clock
 from sealwright.detection.metrics import DetectionMetrics
@@ -17,13 +17,21 @@ from sealwright.detection.model import (
     Kept,
     KeyFacts,
     LedgerSight,
+    Planted,
     Report,
     Seen,
     Severity,
     StoredAlarm,
 )
-from sealwright.detection.ports import AlarmSink, AlarmStore, KeyView, LedgerView, ObservationStore
-from sealwright.detection.rules import alarm_id, alarm_of, is_judged, judge, place_of
+from sealwright.detection.ports import (
+    AlarmSink,
+    AlarmStore,
+    CanaryView,
+    KeyView,
+    LedgerView,
+    ObservationStore,
+)
+from sealwright.detection.rules import alarm_id, alarm_of, canaries_in, is_judged, judge, place_of
 from sealwright.errors import Unavailable
 
 STALLED_AFTER = 30.0
@@ -44,6 +52,7 @@ class Judging:
         clock: Clock,
         metrics: DetectionMetrics,
         sinks: Sequence[AlarmSink] = (),
+        canaries: CanaryView | None = None,
     ) -> None:
         self._observations = observations
         self._alarms = alarms
@@ -52,6 +61,7 @@ class Judging:
         self._clock = clock
         self._metrics = metrics
         self._sinks = tuple(sinks)
+        self._canaries = canaries
         self._open: dict[int, float] = {}
         self._marks: set[int] = set()
 
@@ -109,14 +119,15 @@ class Judging:
         return new
 
     def _judged(self, seen: Sequence[Seen]) -> tuple[list[Alarm], bool]:
+        now = self._clock.now()
+        alarms = {alarm.id: alarm for alarm in self._touched(seen, now)}
         relevant = [one for one in seen if is_judged(one.observation)]
         if not relevant:
-            return [], False
+            return list(alarms.values()), False
         places = {place for one in relevant if (place := place_of(one.observation.jti)) is not None}
         sight: LedgerSight = self._ledger.look(places)
         keys: dict[str, KeyFacts | None] = {}
-        now, held = self._clock.now(), False
-        alarms: dict[str, Alarm] = {}
+        held = False
         for one in relevant:
             kid = one.observation.kid
             if kid is not None and kid not in keys:
@@ -127,6 +138,15 @@ class Judging:
                 alarm = alarm_of(one, finding, now)
                 alarms.setdefault(alarm.id, alarm)
         return list(alarms.values()), held
+
+    def _touched(self, seen: Sequence[Seen], now: float) -> Iterator[Alarm]:
+        """Alarms about what was planted."""
+        planted = self._canaries.planted() if self._canaries is not None and seen else Planted()
+        if planted == Planted():
+            return
+        for one in seen:
+            for finding in canaries_in(one.observation, planted):
+                yield alarm_of(one, finding, now)
 
     def _stalled(self) -> list[StoredAlarm]:
         if not self._open:

@@ -134,6 +134,13 @@ class LedgerSight(msgspec.Struct, frozen=True):
     leaves: dict[Place, LeafFacts]
 
 
+class Planted(msgspec.Struct, frozen=True):
+    """What lies where only a thief looks: digests of tokens (hex) and ids of keys."""
+
+    tokens: frozenset[str] = frozenset()
+    keys: frozenset[str] = frozenset()
+
+
 class KeyStatus(StrEnum):
     """DESIGN section 1, key states, plus `revoked`."""
 
@@ -175,6 +182,8 @@ class Code(StrEnum):
     LIFETIME_BEYOND_POLICY = "lifetime_beyond_policy"
     REVOKED_KEY_PRESENTED = "revoked_key_presented"
     RETIRED_KEY_PRESENTED = "retired_key_presented"
+    CANARY_TOKEN = "canary_token"  # noqa: S105 - the name of an alarm
+    CANARY_KEY = "canary_key"
     DETECTION_STALLED = "detection_stalled"
     WITNESS_REFUSED = "witness_refused"
     WITNESS_QUORUM_MISSED = "witness_quorum_missed"

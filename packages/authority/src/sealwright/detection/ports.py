@@ -15,6 +15,7 @@ from sealwright.detection.model import (
     KeyFacts,
     LedgerSight,
     Place,
+    Planted,
     Receipt,
     Report,
     Seen,
@@ -46,6 +47,18 @@ class KeyView(Protocol):
 
         Raises:
             Unavailable: the key store cannot say now.
+        """
+        ...
+
+
+class CanaryView(Protocol):
+    """Reads what was planted."""
+
+    def planted(self) -> Planted:
+        """Every canary; may be half a second old.
+
+        Raises:
+            Unavailable: the store cannot say now.
         """
         ...
 

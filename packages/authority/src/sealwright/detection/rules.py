@@ -6,6 +6,7 @@ in.
 - A token whose place holds its own leaf is genuine. A genuine token that was refused is nobody's alarm, but
   for one: its key was revoked or retired before. Then someone still presents what was withdrawn; that is one
   alarm for each key and reporter, however many tokens and however often.
+- A canary is an alarm whoever looked at it and whatever the verdict: only who was where it lay knows it.
 - "Not issued" is said only of what was received before the sight's `complete_until`. The token's own `iat` is
   the attacker's to choose and never postpones that.
 - A key's realm, window and lifetime are compared with the token's own claims; its end with the time of use.
@@ -31,6 +32,7 @@ from sealwright.detection.model import (
     LedgerSight,
     Observation,
     Place,
+    Planted,
     Seen,
     Severity,
 )
@@ -54,6 +56,20 @@ def place_of(unverified_jti: str | None) -> Place | None:
     """The place in the ledger that a `jti` names (docs/formats/token.md), or None where it names none."""
     match = _JTI.match(unverified_jti or "")
     return Place(match[1], int(match[2])) if match else None
+
+
+def canaries_in(observation: Observation, planted: Planted) -> tuple[Finding, ...]:
+    """What an observation touches of what was planted, whatever its verdict."""
+    touched = [
+        code
+        for code, name, known in (
+            (Code.CANARY_TOKEN, observation.digest, planted.tokens),
+            (Code.CANARY_KEY, observation.kid, planted.keys),
+        )
+        if name in known
+    ]
+    facts = _facts_of(observation) if touched else {}
+    return tuple(Finding(code, Severity.CRITICAL, facts, observation.digest) for code in touched)
 
 
 def judge(seen: Seen, sight: LedgerSight, key: KeyFacts | None) -> Judgement:

@@ -41,5 +41,9 @@ class SqlCanaryStore:
     def planted(self) -> list[Canary]:
         """See the port."""
         query = select(canary_table).order_by(canary_table.c.planted_at, canary_table.c.value)
-        with self._reader.connect() as connection:
-            return [Canary(**row) for row in connection.execute(query).mappings()]
+        try:
+            with self._reader.connect() as connection:
+                return [Canary(**row) for row in connection.execute(query).mappings()]
+        except SQLAlchemyError as error:
+            text = "The state store does not answer."
+            raise Unavailable("store_unavailable", text, str(error)) from error

@@ -44,6 +44,7 @@ from sealwright.ledger.model import Place
 from sealwright.ledger.publisher import Publisher
 from sealwright.ledger.receipts import Receipts
 from sealwright.ledger.service import Ledger
+from sealwright.wiring.canaries import Canaries
 from sealwright.wiring.clients import CachedClients, ReporterCredentials
 from sealwright.wiring.figures import Figures
 from sealwright.wiring.keywatch import KeyFigures, KeyWatch
@@ -294,6 +295,7 @@ def _detection(stores: Stores, clock: Clock, metrics: DetectionMetrics) -> tuple
         clock,
         metrics,
         [JsonLines(sys.stderr)],
+        Canaries(stores.canaries, clock),
     )
     feed = AlarmFeed(stores.alarms)
     return Detector(judging, feed, metrics), feed
