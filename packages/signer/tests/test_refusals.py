@@ -257,6 +257,7 @@ def test_refusals_are_counted_by_code(rig: Any) -> None:
     stats = rig.do("stats")
     assert stats["refused"] == {"lifetime_not_allowed": 2, "claim_not_allowed": 1}
     assert (stats["signed"], stats["size"], stats["acked"], stats["keys"]) == (1, 4, 0, 1)
+    assert stats["by_key"] == {kid: 1}
 
 
 def test_a_batch_that_is_refused_as_a_whole_appends_nothing(rig: Any) -> None:

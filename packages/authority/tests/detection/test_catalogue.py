@@ -1,6 +1,7 @@
 """Every detection finds its true positive and leaves its near miss alone; a quiet world is quiet."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,8 @@ pytest.importorskip("ibis", reason="THE EXTRA `detect` IS ABSENT: install sealwr
 from sealwright.detection.catalogue.entries import BY_CODE, CATALOGUE
 from sealwright.detection.catalogue.examples import EXAMPLES
 from sealwright.detection.catalogue.expressions import EXPRESSIONS
-from sealwright.detection.catalogue.model import TABLES, Row
-from sealwright.detection.catalogue.world import World, quiet_params
+from sealwright.detection.catalogue.model import TABLES, Params, Row
+from sealwright.detection.catalogue.world import NOW, World, quiet_params
 from sealwright.detection.engine import DuckEngine, findings, write_segment
 from sealwright.detection.model import Code
 
@@ -28,12 +29,12 @@ def engine() -> Iterator[DuckEngine]:
 
 @pytest.fixture
 def found(tmp_path: Path, engine: DuckEngine) -> Callable[..., list[Row]]:
-    def run(world: World, *codes: str) -> list[Row]:
+    def run(world: World, *codes: str, params: Params | None = None) -> list[Row]:
         for table, rows in world.finish().rows.items():
             if rows:
                 write_segment(tmp_path, table, "1", rows)
         engine.lake = tmp_path
-        return list(findings(engine.tables(), quiet_params(), codes or None))
+        return list(findings(engine.tables(), params or quiet_params(), codes or None))
 
     return run
 
@@ -93,3 +94,30 @@ def test_the_quiet_world_fills_every_table_that_detections_read() -> None:
     world = World().finish()
     empty = {name for name in TABLES if not world.rows[name]}
     assert empty == {"revocations", "changes"}
+
+
+def head(world: World, log: str, ago: float, witnesses: int, *, live: bool = True) -> None:
+    world.add("checkpoints", log_id=log, size=5, root="a", at=NOW - ago, witnesses=witnesses, live=live)
+
+
+def test_a_log_is_unwitnessed_only_while_it_lives_and_has_had_time(found: Callable[..., list[Row]]) -> None:
+    world = World()
+    asked = replace(quiet_params(), witnesses=1)
+    for ago in (400, 100):
+        head(world, "log-never-witnessed", ago, 0)
+        head(world, "log-of-the-past", ago + 50, 0)
+        head(world, "log-missed-once", ago, 2 if ago == 400 else 0)
+    head(world, "log-missed-once", 250, 2)
+    head(world, "log-of-the-past", 20, 0, live=False)
+    head(world, "log-just-begun", 100, 0)
+    rows = found(world, "checkpoint_unwitnessed", params=asked)
+    assert [row.subject for row in rows] == ["log-never-witnessed"]
+
+
+def test_a_leaf_without_record_says_nothing_of_its_client(found: Callable[..., list[Row]]) -> None:
+    world = World()
+    world.issue(client_id=None, event_id=None, scope=None)
+    inside = ("client_disabled", "scope_beyond_policy", "issued_without_grant")
+    assert found(world, *inside) == []
+    world.observe(world.rows["issued"][-1])
+    assert [row.code for row in found(world, *inside)] == ["issued_without_grant"]

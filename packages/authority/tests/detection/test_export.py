@@ -3,18 +3,20 @@
 import base64
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
 
 pytest.importorskip("ibis", reason="THE EXTRA `detect` IS ABSENT: install sealwright[detect]")
 
-from sealwright.detection.catalogue.model import Params
+from sealwright.detection.catalogue.model import BEGINNING, Params
 from sealwright.detection.engine import DuckEngine, findings
 from sealwright.detection.export import export, segments
 from sealwright.detection.model import Observation, Report, ValidatorFacts
+from sealwright.issuer.events import GrantEvents
 from sealwright.keys.model import Key, KeyState
 from sealwright.ledger.model import Entry, Log
 from sealwright.store.db import open_state
@@ -57,13 +59,14 @@ class Live:
             )
         )
 
-    def issue(self, count: int) -> None:
+    def issue(self, count: int, marked: Callable[[bytes], bytes | None] = bytes) -> None:
         entries = []
         for index in range(self.size, self.size + count):
             record = b"s" * 16 + json.dumps({"client_id": "c", "sub": SUBJECT, "scope": "a b"}).encode()
+            kept = marked(record)
             times = (NOW - 60).to_bytes(8, "big") + (NOW + 500).to_bytes(8, "big")
             leaf = b"\x01\x01" + index.to_bytes(32, "big") + KID + times + hashlib.sha256(record).digest()
-            entries.append(Entry(index, leaf, record))
+            entries.append(Entry(index, leaf, kept))
         before, self.size = self.size, self.size + count
         self.ledger.append(before, entries, Log(LOG, "o", "v", self.size, "n", None), ())
 
@@ -151,3 +154,69 @@ def test_no_subject_is_in_the_lake_in_clear(live: Live, tmp_path: Path) -> None:
     rows = engine.tables().issued.select("sub_digest").distinct().to_pyarrow().to_pylist()
     engine.close()
     assert rows == [{"sub_digest": hashlib.sha256(SUBJECT.encode()).hexdigest()}]
+
+
+BEGAN = {"event_id": None, "at": NOW - 3_600.0, "client_id": None, "kind": BEGINNING}
+EVENTS = GrantEvents(b"k" * 32, NOW - 3_600.0)
+
+
+class Began:
+    """`Beside` with the row that says since when every token has its event."""
+
+    def __init__(self, at: float = NOW - 3_600.0) -> None:
+        self._at = at
+
+    def rows(self) -> Mapping[str, Sequence[dict[str, Any]]]:
+        return {"grants": [{**BEGAN, "at": self._at}]}
+
+
+def without_grant(live: Live, lake: Path, began: float = NOW - 3_600.0) -> list[str]:
+    export(lake, live.ledger, live.keys, live.seen, Began(began), EVENTS)
+    engine = DuckEngine(lake)
+    params = Params(since=NOW - 100.0, now=float(NOW), complete_until=float(NOW))
+    assert "issued_without_grant" in engine.runnable()
+    found = [row.digest for row in findings(engine.tables(), params, ["issued_without_grant"])]
+    engine.close()
+    return sorted(str(digest) for digest in found)
+
+
+def digests(*indices: int) -> list[str]:
+    return [f"{index:064x}" for index in indices]
+
+
+def test_what_was_signed_past_the_token_endpoint_is_found_and_nothing_else(
+    live: Live, tmp_path: Path
+) -> None:
+    other = GrantEvents(b"K" * 32, 0.0)
+    live.issue(2, EVENTS.marked)
+    live.issue(1)
+    live.issue(1, other.marked)
+    live.issue(1, lambda record: EVENTS.marked(b"t" + record[1:])[:16] + EVENTS.marked(record)[16:])
+    assert without_grant(live, tmp_path / "lake") == digests(2, 3, 4)
+
+
+def test_a_leaf_that_lost_its_record_in_a_crash_is_found_only_when_its_token_is_seen(
+    live: Live, tmp_path: Path
+) -> None:
+    live.issue(1, EVENTS.marked)
+    live.issue(2, lambda _record: None)
+    lake = tmp_path / "lake"
+    assert without_grant(live, lake) == []
+    live.report(0, 2)
+    assert without_grant(live, lake) == digests(2)
+
+
+def test_one_event_for_two_tokens_is_found_when_both_are_seen(live: Live, tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    live.issue(2, lambda _record: EVENTS.marked(b"the one request" + b'!{"client_id":"c"}'))
+    live.issue(1, lambda _record: EVENTS.marked(b"another request" + b'!{"client_id":"c"}'))
+    live.report(1, 2)
+    assert without_grant(live, lake) == []  # asked again, because the first answer was lost
+    live.report(0)
+    assert without_grant(live, lake) == digests(0, 1)
+
+
+def test_tokens_from_before_there_were_grant_events_are_left_alone(live: Live, tmp_path: Path) -> None:
+    live.issue(2)
+    assert without_grant(live, tmp_path / "lake", began=NOW - 59.0) == []
+    assert without_grant(live, tmp_path / "lake", began=NOW - 60.0) == digests(0, 1)

@@ -21,7 +21,7 @@ def test_it_holds_and_names_what_is_not_caught() -> None:
     result = drill()
     assert {step.finding.step: step.finding.observed for step in result.steps if not step.finding.held} == {}
     assert {step.finding.control for step in result.steps} == {None, *Control}
-    [ordinary] = [step.finding for step in result.steps if step.finding.step == "4-ordinary"]
+    [ordinary] = [step.finding for step in result.steps if step.finding.step == "5-ordinary"]
     assert "NOT CAUGHT" in ordinary.attack
     assert ordinary.control is None
 

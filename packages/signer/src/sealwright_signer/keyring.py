@@ -39,6 +39,7 @@ class Key:
     verify_until: int
     state: str = STAGED
     proven: bool = False  # its first signature was verified
+    signed: int = 0  # tokens
     headers: dict[str, bytes] = field(default_factory=dict)  # encoded JWS header and a dot, by token type
 
     @property

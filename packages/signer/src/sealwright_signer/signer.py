@@ -127,6 +127,7 @@ class Signer:
             "signed": self._signed,
             "refused": self._refused,
             "size": self.journal.size,
+            "by_key": {key.kid: key.signed for key in self.keyring.keys.values()},
         }
         return encode({**counted, "acked": self.journal.acked, "keys": len(self.keyring.keys)})
 
@@ -227,6 +228,7 @@ class _Batch:
             if die < ONE_IN_SIXTEEN or every or not key.proven or key.alg in RSA:
                 _require_valid(key, signature, message)
             leaves.append(token_leaf(digest, key.kid_raw, iat, exp, record))
+            key.signed += 1
             tokens.append(f'"{message.decode()}.{b64u(signature)}"')
         return iter(tokens), leaves
 

@@ -22,7 +22,7 @@ SMALL = 8 << 20
 ENOUGH = 64
 """Small neighbours that are worth a merge."""
 GROUP_ROWS = 100_000
-TABLES = ("issued", "observed")
+TABLES = ("issued", "observed", "grants", "checkpoints", "signer_counts")
 """What grows by segments; the other tables are written anew."""
 
 

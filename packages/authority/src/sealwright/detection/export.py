@@ -20,6 +20,7 @@ from sealwright.detection.engine import write_segment
 from sealwright.detection.history import facts_of
 from sealwright.detection.model import INTROSPECTION, KeyFacts, Seen, ValidatorStatus
 from sealwright.detection.rules import place_of
+from sealwright.issuer.events import GrantEvents
 from sealwright.keys.model import Key
 from sealwright.ledger.model import Entry, Log, TokenLeaf, parse_leaf
 
@@ -69,14 +70,22 @@ class Beside(Protocol):
 
 
 def export(
-    lake: Path, ledger: LedgerRows, keys: KeyRows, seen: SeenRows, beside: Beside | None = None
+    lake: Path,
+    ledger: LedgerRows,
+    keys: KeyRows,
+    seen: SeenRows,
+    beside: Beside | None = None,
+    events: GrantEvents | None = None,
 ) -> dict[str, int]:
-    """Write what is new since the last export; returns how many rows of each table were written."""
+    """Write what is new since the last export; returns how many rows of each table were written.
+
+    `events` checks the grant events that records carry; without it there are none in the lake.
+    """
     every = keys.all()
     realms = {key.kid: key.realm for key in every}
     facts = [(facts_of(key), key.use_from) for key in every]
     wrote = {
-        "issued": sum(_export_log(lake, ledger, log, realms) for log in ledger.logs()),
+        "issued": sum(_export_log(lake, ledger, log, realms, events) for log in ledger.logs()),
         "observed": _export_seen(lake, seen),
         "keys": _replace(lake, "keys", [_key_row(one, begins) for one, begins in facts]),
         "validators": _replace(lake, "validators", _validator_rows(seen.validators())),
@@ -86,15 +95,20 @@ def export(
     return {table: rows for table, rows in wrote.items() if rows}
 
 
-def _export_log(lake: Path, ledger: LedgerRows, log: Log, realms: dict[str, str]) -> int:
+def _export_log(
+    lake: Path, ledger: LedgerRows, log: Log, realms: dict[str, str], events: GrantEvents | None
+) -> int:
     wrote, start = 0, _exported(lake / "issued", f"{log.log_id}-")
     while start < log.size:
         end = min(start + LEAVES_AT_ONCE, log.size)
         entries = ledger.entries(log.log_id, start, end)
-        rows = [
-            row for row in (_issued_row(log.log_id, entry, realms) for entry in entries) if row is not None
-        ]
-        write_segment(lake, "issued", f"{log.log_id}-{start:012}-{end:012}", rows)
+        found = [_issued_row(log.log_id, entry, realms, events) for entry in entries]
+        rows = [row for row in found if row is not None]
+        name = f"{log.log_id}-{start:012}-{end:012}"
+        granted = [_grant_row(row) for row in rows if row["event_id"] is not None]
+        if granted:  # first: where the leaves end is where the next export begins
+            write_segment(lake, "grants", name, granted)
+        write_segment(lake, "issued", name, rows)
         wrote, start = wrote + len(rows), end
     return wrote
 
@@ -120,7 +134,9 @@ def _replace(lake: Path, table: str, rows: Sequence[dict[str, Any]]) -> int:
     return len(rows)
 
 
-def _issued_row(log_id: str, entry: Entry, realms: dict[str, str]) -> dict[str, Any] | None:
+def _issued_row(
+    log_id: str, entry: Entry, realms: dict[str, str], events: GrantEvents | None
+) -> dict[str, Any] | None:
     leaf = parse_leaf(entry.leaf)
     if not isinstance(leaf, TokenLeaf):
         return None
@@ -147,7 +163,17 @@ def _issued_row(log_id: str, entry: Entry, realms: dict[str, str]) -> dict[str, 
         "parent": extra.get("parent"),
         "family": extra.get("family"),
         "cnf": confirmation.get("jkt") or confirmation.get("x5t#S256"),
-        "event_id": extra.get("event_id"),
+        "event_id": events.event_of(entry.record) if events is not None and entry.record else None,
+    }
+
+
+def _grant_row(issued: dict[str, Any]) -> dict[str, Any]:
+    """The grant event of a token whose record carries a true one."""
+    return {
+        "event_id": issued["event_id"],
+        "at": float(issued["iat"]),
+        "client_id": issued["client_id"],
+        "kind": issued["grant"],
     }
 
 

@@ -71,8 +71,12 @@ class Issuer:
         validate: Validate,
         clock: Clock,
         patience: float = 0.0,
+        marked: Callable[[bytes], bytes] = bytes,
     ) -> None:
-        """`patience`: seconds that a request is held while no signer can answer it."""
+        """`patience`: seconds that a request is held while no signer can answer it. `marked` adds the grant
+        event to a private record.
+        """
+        self._marked = marked
         self._realms = realms
         self._clients = clients
         self._contexts = {
@@ -140,7 +144,7 @@ class Issuer:
         Raises:
             Unavailable: no signer, no key, or too many requests are waiting.
         """
-        record = os.urandom(SALT_BYTES) + decided.facts
+        record = self._marked(os.urandom(SALT_BYTES) + decided.facts)
         digest = hashlib.sha256(record).hexdigest()
         realm = decided.realm.name
         try:

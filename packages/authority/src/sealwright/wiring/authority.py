@@ -29,6 +29,7 @@ from sealwright.discovery import http as discovery_http
 from sealwright.discovery.feed import ManifestFeed
 from sealwright.discovery.metadata import RealmView
 from sealwright.errors import Refused
+from sealwright.issuer.events import GrantEvents
 from sealwright.issuer.grants import GRANTS
 from sealwright.issuer.http import PATH_SUFFIX, TokenEndpoint
 from sealwright.issuer.model import RealmPolicy
@@ -138,6 +139,7 @@ class Authority:
             selfcheck.require_valid,
             clock,
             HELD,
+            GrantEvents.made(config.state.path).marked,
         )
         metrics = DetectionMetrics(registry)
         detector, alarms = _detection(stores, clock, metrics)

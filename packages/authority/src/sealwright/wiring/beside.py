@@ -1,7 +1,7 @@
-"""The lake's small tables, from the authority's own records: clients, revocations, changes, canaries.
+"""The lake's small tables, from the authority's own records: clients, revocations, changes, canaries, and
+since when there are grant events.
 
-Reads only. What is not here (grant events, signers' counts per key) is not in the lake, and detections that
-need it are not run.
+Reads only.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sealwright.admin.model import AuditEntry
+from sealwright.detection.catalogue.model import BEGINNING
+from sealwright.issuer.events import GrantEvents
 from sealwright.keys.model import KeyState
 from sealwright.store.admin import SqlAuditStore
 from sealwright.store.canaries import SqlCanaryStore
@@ -25,8 +27,14 @@ class Beside:
     """Rows made from clients, keys and the audit trail."""
 
     def __init__(
-        self, clients: SqlClientStore, keys: SqlKeyStore, audit: SqlAuditStore, canaries: SqlCanaryStore
+        self,
+        clients: SqlClientStore,
+        keys: SqlKeyStore,
+        audit: SqlAuditStore,
+        canaries: SqlCanaryStore,
+        events: GrantEvents | None,
     ) -> None:
+        self._events = events
         self._canaries = canaries
         self._clients = clients
         self._keys = keys
@@ -55,7 +63,13 @@ class Beside:
             for key in self._keys.all()
             if key.state is KeyState.REVOKED
         ]
+        began = (
+            [{"at": self._events.since, "kind": BEGINNING, "event_id": None, "client_id": None}]
+            if self._events is not None
+            else []
+        )
         return {
+            "grants": began,
             "clients": clients,
             "revocations": [*ended, *keys],
             "changes": [_change(entry) for entry in entries],

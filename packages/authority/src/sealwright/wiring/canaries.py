@@ -1,5 +1,5 @@
-"""What is planted, for detection: read from the store at most twice a second, so that a canary that was planted
-just now is found as well. Reads only.
+"""What is planted, for detection: read from the store at most twice a second, so that a canary that was
+planted just now is found as well. Reads only.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from sealwright.config import Config
 from sealwright.detection.catalogue.model import Params
 from sealwright.detection.model import StoredAlarm
 from sealwright.errors import SealwrightError
+from sealwright.issuer.events import GrantEvents
 from sealwright.wiring.beside import Beside
 from sealwright.wiring.stores import Stores
 
@@ -57,11 +58,14 @@ def search(config: Config, clock: Clock) -> Told:
     from sealwright.detection.engine import DuckEngine
     from sealwright.detection.export import export
     from sealwright.detection.hunting import hunt
+    from sealwright.wiring import evidence
 
     began, stores = clock.now(), Stores.open(config, clock)
     config.lake.mkdir(mode=0o700, parents=True, exist_ok=True)
-    beside = Beside(stores.clients, stores.keys, stores.audit, stores.canaries)
-    exported = export(config.lake, stores.ledger, stores.keys, stores.observations, beside)
+    events = GrantEvents.open(config.state.path)
+    beside = Beside(stores.clients, stores.keys, stores.audit, stores.canaries, events)
+    exported = evidence.keep(config, stores.ledger.logs(), began)
+    exported |= export(config.lake, stores.ledger, stores.keys, stores.observations, beside, events)
     tidy(config.lake)  # before anything is read
     engine = DuckEngine(config.lake)
     try:
@@ -70,6 +74,8 @@ def search(config: Config, clock: Clock) -> Told:
             now=began,
             complete_until=began,
             manifest_life=config.manifest.life + MANIFEST_SLACK,
+            checkpoint_age=2.0 * config.detection.every,
+            witnesses=1 if config.witness.policy else 0,
         )
         new = hunt(engine.tables(), params, stores.alarms, engine.runnable())
     finally:

@@ -11,6 +11,9 @@ from enum import StrEnum
 
 from sealwright.detection.model import Severity
 
+BEGINNING = "began"
+"""Kind of the one grant event that belongs to no token: it says since when every token has one."""
+
 
 class How(StrEnum):
     """Where a detection is decided: on each observation as it comes, over history, or both."""

@@ -7,11 +7,13 @@ from __future__ import annotations
 import ibis
 import ibis.expr.types as ir
 
-from sealwright.detection.catalogue.model import Params
-from sealwright.detection.catalogue.tables import Tables, finding, new
+from sealwright.detection.catalogue.model import BEGINNING, Params
+from sealwright.detection.catalogue.tables import Tables, finding, judged, new
 
 MANAGED_CHANGES = ["change_realm", "change_admission_policy", "change_retention", "change_root"]
 OPERATORS = 2
+GRANT_AHEAD = 86_400.0
+"""Seconds that a grant event may be older than its token."""
 
 
 def scope_beyond_policy(t: Tables, p: Params) -> ir.Table:
@@ -26,14 +28,39 @@ def scope_beyond_policy(t: Tables, p: Params) -> ir.Table:
 
 
 def issued_without_grant(t: Tables, p: Params) -> ir.Table:
-    """Issued, in the ledger, and no authentication or grant event belongs to it: a golden issuer."""
-    fresh = t.issued.filter(t.issued.iat >= p.since)
-    return _issued(fresh.anti_join(t.grants, "event_id"), "no authentication event belongs to it")
+    """Issued, in the ledger, and no grant event belongs to it, or one that belongs to another token: a golden
+    issuer.
+
+    A leaf without private record is of a batch that was lost with its authority. Its token never left; so
+    it is a finding only once it was seen, like the second use of one event, which a repeated request makes.
+    """
+    fresh = t.issued.filter(t.issued.iat >= p.since).cross_join(_beginning(t))
+    fresh = fresh.filter(fresh.began.isnull() | (fresh.iat >= fresh.began))
+    uses = judged(t.observed.filter(t.observed.at >= p.since - p.skew))
+    seen = fresh.left_join(uses.select(seen_digest=uses.digest).distinct(), fresh.digest == uses.digest)
+    known = t.grants.filter(t.grants.at >= p.since - GRANT_AHEAD)
+    bare = seen.anti_join(known, "event_id")
+    bare = bare.filter(bare.client_id.notnull() | bare.seen_digest.notnull())
+    presented = seen.filter(seen.seen_digest.notnull() & seen.event_id.notnull())
+    tokens = presented.group_by("event_id").aggregate(tokens=presented.digest.nunique())
+    again = presented.semi_join(tokens.filter(tokens.tokens > 1), "event_id").semi_join(known, "event_id")
+    return ibis.union(
+        _issued(bare, "no authentication event belongs to it"),
+        _issued(again, "its authentication event belongs to another token as well"),
+    )
+
+
+def _beginning(t: Tables) -> ir.Table:
+    """Since when every token has its event (null: always); what is older was issued by an older version."""
+    marks = t.grants.filter(t.grants.kind == BEGINNING)
+    return marks.aggregate(began=marks.at.max())
 
 
 def client_disabled(t: Tables, p: Params) -> ir.Table:
     """Issued to a client after it was disabled, or to one that was never registered."""
     fresh = t.issued.filter(t.issued.iat >= p.since)
+    # Without its record a leaf says nothing of its client; `issued_without_grant` looks at those.
+    fresh = fresh.filter(fresh.client_id.notnull())
     known = fresh.left_join(
         t.clients.select("client_id", "disabled_at", known_realm=t.clients.realm), "client_id"
     )
@@ -91,12 +118,13 @@ def ledger_rolled_back(t: Tables, p: Params) -> ir.Table:
 
 
 def checkpoint_unwitnessed(t: Tables, p: Params) -> ir.Table:
-    """A live log has no recent checkpoint with enough witnesses."""
-    live = t.checkpoints.filter(t.checkpoints.live)
-    witnessed = live.filter(live.witnesses >= p.witnesses)
-    last = witnessed.group_by("log_id").aggregate(last_at=witnessed.at.max())
-    logs = live.select("log_id").distinct().left_join(last, "log_id")
-    stale = logs.filter(logs.last_at.isnull() | (logs.last_at < p.now - p.checkpoint_age))
+    """A live log has had no checkpoint with enough witnesses for a while."""
+    heads = t.checkpoints
+    live = heads.anti_join(heads.filter(~heads.live), "log_id")
+    enough = (live.witnesses >= p.witnesses).ifelse(live.at, ibis.null().cast("float64"))
+    logs = live.group_by("log_id").aggregate(first_at=live.at.min(), last_at=enough.max())
+    # A log that has just begun has as much time as any other.
+    stale = logs.filter(ibis.coalesce(logs.last_at, logs.first_at) < p.now - p.checkpoint_age)
     return finding(
         stale,
         subject=stale.log_id,

@@ -22,6 +22,7 @@ from sealwright.drills.sandbox import Sandbox
 from sealwright.drills.steps import ACCEPTED, active_key, validator, verdict
 from sealwright.drills.storm_0558 import compromised_front_end
 from sealwright.errors import Unavailable
+from sealwright.issuer.events import GrantEvents
 from sealwright.ledger.model import Batch, TokenLeaf, parse_leaf
 from sealwright.ledger.service import Ledger
 from sealwright_signer.client import Connection
@@ -47,10 +48,12 @@ class Golden:
     digest: str
 
 
+MARKED = "ordinary"
 WANTED: Mapping[str, dict[str, str]] = {
     "invented-client": {"client_id": "helpdesk-sync", "scope": "mail.read"},
     "wider-scope": {"client_id": "enterprise-app", "scope": "mail.read mail.send"},
-    "ordinary": {"client_id": "enterprise-app", "scope": "mail.read"},
+    "past-the-endpoint": {"client_id": "enterprise-app", "scope": "mail.read"},
+    MARKED: {"client_id": "enterprise-app", "scope": "mail.read"},
 }
 ATTACKS = {
     "invented-client": (
@@ -62,6 +65,11 @@ ATTACKS = {
         "3-wider-scope",
         "issue a token with a scope that its client does not have",
         "scope_beyond_policy",
+    ),
+    "past-the-endpoint": (
+        "4-past-the-endpoint",
+        "issue an ordinary token to an ordinary client, which never asked the token endpoint",
+        "issued_without_grant",
     ),
 }
 
@@ -85,7 +93,7 @@ def run(sandbox: Sandbox) -> Iterator[Finding]:
         held = expected in found.get(golden[name].digest, ())
         wanted = f"{expected} alarm"
         yield Finding(step, attack, Control.HISTORY_SEARCH, wanted, observed, held=held)
-    yield from _ordinary(sandbox, golden["ordinary"], accepted["ordinary"], found or {})
+    yield from _ordinary(sandbox, golden[MARKED], accepted[MARKED], found or {})
 
 
 def _ordinary(
@@ -94,12 +102,12 @@ def _ordinary(
     """The part that is not caught. It is asserted too: a drill that hid it would not hold."""
     alarms = found.get(golden.digest, set())
     told = NOT_CAUGHT if observed == ACCEPTED and not alarms else f"{observed}, {sorted(alarms)}"
-    attack = "issue an ordinary token for an ordinary client, for nobody who asked: NOT CAUGHT by itself"
-    yield Finding("4-ordinary", attack, None, NOT_CAUGHT, told, held=told == NOT_CAUGHT)
+    attack = "the same with the endpoint's own grant event, for nobody who asked: NOT CAUGHT by itself"
+    yield Finding("5-ordinary", attack, None, NOT_CAUGHT, told, held=told == NOT_CAUGHT)
     held = golden.digest in _leaves(sandbox)
     told = "its leaf is in the signed log" if held else "no trace"
     attack = "and what is left of it: whoever knows what was asked for can count it against the log"
-    yield Finding("4-ordinary-trace", attack, None, "its leaf is in the signed log", told, held=held)
+    yield Finding("5-ordinary-trace", attack, None, "its leaf is in the signed log", told, held=held)
 
 
 def _renamed(finding: Finding) -> Finding:
@@ -126,6 +134,8 @@ async def _issue(sandbox: Sandbox, kid: str) -> dict[str, Golden]:
         issued = {}
         for name, wanted in WANTED.items():
             record = _record(sandbox, wanted)
+            if name == MARKED:  # who is inside the endpoint has its key as well
+                record = GrantEvents.made(sandbox.state).marked(record)
             results, batch = await connection.sign([_request(sandbox, kid, wanted, record)])
             if batch is None or not isinstance(results[0], str):
                 raise Unavailable("drill_stuck", "the signer refused an ordinary request")
