@@ -45,6 +45,8 @@ class Target:
     audience: str
     root: int
     role: Callable[[int], str]
+    vary: bool = False
+    """No request to it is the same as one before."""
 
     @property
     def authorization(self) -> str:
@@ -108,7 +110,12 @@ def drive(target: Target, seconds: int) -> dict[str, int]:
     ]
     ran = subprocess.run(
         [*command, f"http://127.0.0.1:{target.port}{target.path}"],
-        env={**os.environ, "BENCH_BODY": target.body, "BENCH_AUTHORIZATION": target.authorization},
+        env={
+            **os.environ,
+            "BENCH_BODY": target.body,
+            "BENCH_AUTHORIZATION": target.authorization,
+            **({"BENCH_VARY": "1"} if target.vary else {}),
+        },
         capture_output=True,
         text=True,
         check=True,

@@ -4,6 +4,15 @@ wrk.body = os.getenv("BENCH_BODY")
 wrk.headers["Content-Type"] = "application/x-www-form-urlencoded"
 wrk.headers["Authorization"] = os.getenv("BENCH_AUTHORIZATION")
 
+if os.getenv("BENCH_VARY") then
+  -- No request twice: a parameter that nobody knows and everybody has to ignore (RFC 6749 section 3.2) counts.
+  local body, sent = wrk.body, 0
+  request = function()
+    sent = sent + 1
+    return wrk.format(nil, nil, nil, body .. "&number=" .. sent)
+  end
+end
+
 done = function(summary, latency, requests)
   local errors = summary.errors
   io.write(string.format(

@@ -6,7 +6,7 @@ do not do the same: a JWT access token per request, to a client that authenticat
 
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import ours
@@ -75,6 +75,8 @@ def start_ours(stack: contextlib.ExitStack, started: Field, setting: Setting) ->
         return
     for algorithm, target in started.running.targets.items():
         started.targets[f"{OURS}, {algorithm}"] = target
+        if algorithm == ELLIPTIC:
+            started.targets[f"{OURS}, {ELLIPTIC}, no request twice"] = replace(target, vary=True)
     started.rest[f"{OURS}, {ELLIPTIC}"] = memory(started.running.targets[ELLIPTIC])
 
 
