@@ -5,6 +5,7 @@ import base64
 import json
 from collections.abc import Callable, Sequence
 from typing import Any
+from urllib.parse import parse_qsl
 
 import jwt
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from sealwright.errors import Refused, Unavailable
 from sealwright.ids import secret_digest
-from sealwright.issuer.http import MAX_BODY, TokenEndpoint
+from sealwright.issuer.http import MAX_BODY, MAX_FIELDS, TokenEndpoint, _pairs
 from sealwright.issuer.model import AuthMethod, Client, ClientKind, RealmPolicy
 from sealwright.issuer.service import Issuer
 
@@ -360,3 +361,20 @@ def test_no_input_gets_anything_but_a_clear_refusal(body: bytes, header: str, pa
 def test_the_signers_refusals_never_carry_a_detail_to_the_client(desk: Desk) -> None:
     desk.signer.failure = Refused("too_many_pending", "the signer refused", "internal detail")
     assert "internal" not in json.dumps(desk.ask()[2])
+
+
+@given(st.text("ab=&;%+2c é", max_size=40) | st.text(max_size=20))
+@settings(deadline=None)
+def test_a_form_means_what_the_standard_library_takes_it_for(form: str) -> None:
+    def told(parse: Callable[[str], list[tuple[str, str]]]) -> list[tuple[str, str]] | None:
+        try:
+            return parse(form)
+        except ValueError:
+            return None
+
+    def theirs(form: str) -> list[tuple[str, str]]:
+        return parse_qsl(
+            form, keep_blank_values=True, strict_parsing=True, max_num_fields=MAX_FIELDS, errors="strict"
+        )
+
+    assert told(_pairs) == told(theirs)

@@ -94,6 +94,19 @@ async def _body(scope: Scope, receive: Receive) -> bytes:
             return body
 
 
+def _pairs(form: str) -> list[tuple[str, str]]:
+    """The parameters of a form; ValueError when it is malformed."""
+    if not form or "%" in form or "+" in form:
+        return parse_qsl(
+            form, keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=MAX_FIELDS
+        )
+    # Without an escape there is nothing to undo: the same in a quarter of the time.
+    pairs = [(name, value) for name, value in (pair.split("=", 1) for pair in form.split("&"))]
+    if len(pairs) > MAX_FIELDS:
+        raise ValueError("too many fields")
+    return pairs
+
+
 def _parse(path: str, headers: Headers, body: bytes) -> TokenRequest:
     media = [value for name, value in headers if name == b"content-type"]
     if len(media) != 1 or (media[0] != FORM and media[0].split(b";")[0].strip().lower() != FORM):
@@ -106,13 +119,7 @@ def _parse(path: str, headers: Headers, body: bytes) -> TokenRequest:
     except ValueError as error:
         raise Refused("invalid_request", "the Authorization header is not ASCII") from error
     try:
-        pairs = parse_qsl(
-            body.decode("ascii"),
-            keep_blank_values=True,
-            strict_parsing=True,
-            errors="strict",
-            max_num_fields=MAX_FIELDS,
-        )
+        pairs = _pairs(body.decode("ascii"))
     except ValueError as error:
         raise Refused("invalid_request", "the body is not a well-formed form") from error
     form = dict(pairs)
