@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from sealwright.ledger.folder import Folder
 from sealwright.ledger.fsck_files import FileCheck
 from sealwright.ledger.merkle import Frontier, leaf_hash
 from sealwright.ledger.note import open_checkpoint, parse_vkey
@@ -42,7 +43,7 @@ def entries(foreign: Path) -> list[bytes]:
 
 def test_every_file_of_the_foreign_log_is_what_our_tiles_give(foreign: Path) -> None:
     damages: list[tuple[object, ...]] = []
-    check = FileCheck([foreign], SIZE, lambda *damage: damages.append(damage))
+    check = FileCheck([Folder(foreign.parent)], foreign.name, SIZE, lambda *damage: damages.append(damage))
     for entry in entries(foreign):
         check.add(entry)
     check.finish()

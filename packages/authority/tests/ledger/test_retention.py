@@ -1,100 +1,33 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
 import resource
-import struct
 import subprocess
 import sys
 from pathlib import Path
 
-import msgspec
 import pytest
 
-from authority_support.logs import Scribe
+from authority_support.archived import LEAVES, START, ArchivedSite
+from sealwright.admin.service import Auditor
 from sealwright.cli.main import main
-from sealwright.config import Config, RetentionConfig, StateConfig
+from sealwright.config import RetentionConfig
 from sealwright.config.retention import DAY, PROFILES, retention_of, retention_problems
 from sealwright.errors import Refused, Unavailable
-from sealwright.keys.model import Key, KeyState
-from sealwright.ledger.files import LedgerFiles
 from sealwright.ledger.fsck import check_ledger
-from sealwright.ledger.model import Place
 from sealwright.ledger.publisher import Publisher
 from sealwright.ledger.receipts import Receipts
 from sealwright.ledger.retention import KeyTrust, kept_until, require_purgeable
-from sealwright.ledger.service import Ledger
+from sealwright.store.admin import SqlAuditStore
 from sealwright.store.db import open_engine, open_state
-from sealwright.store.keys import SqlKeyStore
 from sealwright.store.ledger import SqlLedgerStore
-from sealwright.wiring.retention import Keeper, open_keeper
-
-START = 1_700_000_000
-KID = hashlib.sha256(b"key").digest()
-LEAVES = 600
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.time = float(START)
-
-    def now(self) -> float:
-        return self.time
-
-
-def leaf(number: int, record: bytes) -> bytes:
-    times = struct.pack(">QQ", START + number, START + number + 600)
-    digest, private = hashlib.sha256(b"%d" % number).digest(), hashlib.sha256(record).digest()
-    return b"\x01\x01" + digest + KID + times + private
-
-
-class Site:
-    """A closed, published log of one key with 600 tokens, each with a private record."""
-
-    def __init__(self, directory: Path) -> None:
-        self.clock, self.directory, self.scribe = Clock(), directory, Scribe()
-        self.config = msgspec.structs.replace(Config(), state=StateConfig(str(directory)))
-        engine = open_state(directory)
-        self.store = SqlLedgerStore(engine)
-        self.files = LedgerFiles(directory / "ledger", self.config.cold)
-        kid = base64.urlsafe_b64encode(KID).rstrip(b"=").decode()
-        until = START + 7_200
-        key = Key(kid, "mail", "ES256", self.scribe.log_id, "", 0, {}, START, START + 3_600, until,
-                  KeyState.RETIRED, until)  # fmt: skip
-        SqlKeyStore(engine).add(key)
-        asyncio.run(self._fill())
-        self.keeper: Keeper = open_keeper(self.config, self.clock)
-
-    async def _fill(self) -> None:
-        ledger = Ledger(self.store, self.clock, lambda _log_id: None)
-        records = [b"salt" * 4 + b'{"n":%d}' % number for number in range(LEAVES)]
-        writer = ledger.open_log(self.scribe.log_id, self.scribe.origin, self.scribe.vkey, 0)
-        await writer.commit(self.scribe.batch([leaf(n, r) for n, r in enumerate(records)]), [*records])
-        ledger.close_log(self.scribe.log_id)
-        Publisher(self.store, self.files.hot).publish(self.scribe.log_id)
-
-    def place(self, index: int) -> Place:
-        return Place(self.scribe.log_id, index)
-
-    def archive(self) -> None:
-        self.clock.time = START + 200 * DAY
-        for due in self.keeper.due():
-            self.keeper.move(due)
-
-    def sound(self) -> bool:
-        report = check_ledger(self.keeper.store, self.files.hot, cold=self.files.cold)
-        assert report.leaves == LEAVES
-        return report.sound
-
-    def records(self) -> int:
-        entries = self.keeper.store.entries(self.scribe.log_id, 0, LEAVES)
-        return sum(entry.record is not None for entry in entries)
+from sealwright.wiring.retention import open_keeper
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
-    return Site(tmp_path)
+def site(tmp_path: Path) -> ArchivedSite:
+    return ArchivedSite(tmp_path)
 
 
 KEY = KeyTrust("kid", "log", START)
@@ -133,14 +66,14 @@ def test_a_configuration_can_only_raise_the_times(asked: RetentionConfig, rule: 
     assert not list(retention_problems(RetentionConfig(hot=400 * DAY, keep=800 * DAY)))
 
 
-def test_nothing_moves_before_the_hot_time_is_over(site: Site) -> None:
+def test_nothing_moves_before_the_hot_time_is_over(site: ArchivedSite) -> None:
     site.clock.time = START + 182 * DAY
     assert site.keeper.due() == []
     site.clock.time = START + 184 * DAY
     assert [(due.first, due.end) for due in site.keeper.due()] == [(0, LEAVES)]
 
 
-def test_what_has_moved_stays_provable_and_sound(site: Site) -> None:
+def test_what_has_moved_stays_provable_and_sound(site: ArchivedSite) -> None:
     receipts = Receipts(site.keeper.store, site.files, site.keeper.digests)
     indices = (0, 255, 256, 599)
     before = [receipts.at(site.place(index)) for index in indices]
@@ -158,7 +91,7 @@ def test_what_has_moved_stays_provable_and_sound(site: Site) -> None:
     assert site.sound()
 
 
-def test_a_cold_file_that_was_changed_is_refused_and_named(site: Site) -> None:
+def test_a_cold_file_that_was_changed_is_refused_and_named(site: ArchivedSite) -> None:
     site.archive()
     [segment] = site.keeper.cold.segments(site.scribe.log_id)
     file = site.config.cold / segment.file
@@ -168,7 +101,7 @@ def test_a_cold_file_that_was_changed_is_refused_and_named(site: Site) -> None:
         fresh.store.entries(site.scribe.log_id, 0, 1)
 
 
-def test_a_changed_cold_bundle_is_named_by_fsck(site: Site) -> None:
+def test_a_changed_cold_bundle_is_named_by_fsck(site: ArchivedSite) -> None:
     site.archive()
     bundle = site.config.cold / site.scribe.log_id / "tile/entries/001"
     data = bytearray(bundle.read_bytes())
@@ -179,7 +112,7 @@ def test_a_changed_cold_bundle_is_named_by_fsck(site: Site) -> None:
 
 
 @pytest.mark.parametrize("cold", [False, True])
-def test_an_erased_record_leaves_leaf_proof_and_tombstone(site: Site, cold: bool) -> None:
+def test_an_erased_record_leaves_leaf_proof_and_tombstone(site: ArchivedSite, cold: bool) -> None:
     if cold:
         site.archive()
     site.keeper.erase(site.place(300), "request of the person")
@@ -191,12 +124,13 @@ def test_an_erased_record_leaves_leaf_proof_and_tombstone(site: Site, cold: bool
     assert Receipts(site.keeper.store, site.files, site.keeper.digests).at(site.place(300))
     with pytest.raises(Refused, match="no_record"):
         site.keeper.erase(site.place(300), "again")
-    entries = asyncio.run(site.keeper.auditor.page(0, 10))
+    auditor = Auditor(SqlAuditStore(open_state(site.directory)), site.clock)
+    entries = asyncio.run(auditor.page(0, 10))
     assert entries[-1].action == "erase_record"
 
 
 @pytest.mark.parametrize("cold", [False, True])
-def test_records_go_when_their_time_is_over_and_no_earlier(site: Site, cold: bool) -> None:
+def test_records_go_when_their_time_is_over_and_no_earlier(site: ArchivedSite, cold: bool) -> None:
     if cold:
         site.archive()
     [key] = site.keeper.trusts()
@@ -280,7 +214,7 @@ def test_a_full_disk_stops_issuing_and_not_logging(tmp_path: Path) -> None:
 
 
 def test_the_commands_print_their_plan_and_change_nothing_without_apply(
-    site: Site, capsys: pytest.CaptureFixture[str]
+    site: ArchivedSite, capsys: pytest.CaptureFixture[str]
 ) -> None:
     state = ["--state", str(site.directory)]
     jti = f"{site.scribe.log_id}.7.AAAAAAAAAAAA"

@@ -56,8 +56,7 @@ def archive(*, apply: Apply = False, config: ConfigFile = None, state: StateDire
 def purge(*, apply: Apply = False, config: ConfigFile = None, state: StateDirectory = None) -> None:
     """Remove private records whose time is over. Leaves stay for ever."""
     keeper = _opened(config, state)
-    now = keeper.clock.now()
-    over = [key for key in keeper.trusts() if kept_until(key, keeper.retention) <= now]
+    over = keeper.over()
     for key in over:
         if apply:
             sys.stdout.write(f"removed {keeper.purge(key)} records of key {key.kid}\n")

@@ -137,14 +137,25 @@ class RetentionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """For how long leaves and private records are kept (docs/ledger.md).
 
     `profile` is `default`, `m-21-31` or `ten-years`. `hot` and `keep` are seconds and can only be longer than
-    the profile's; 0 is the profile's own. `cold` is the directory that old segments move to; `cold` in the
-    state directory unless set.
+    the profile's; 0 is the profile's own. `cold` is the directory, or the URL of the object store (`s3://…`,
+    `gs://…`, `az://…`), that old segments move to; `cold` in the state directory unless set. `access` is a
+    private TOML file of what an object store is reached with. `archive` and `purge`: whether the authority
+    itself moves what is old enough, and removes private records whose time is over, every `every` seconds.
     """
 
     profile: str = "default"
     hot: Seconds = 0
     keep: Seconds = 0
     cold: str = ""
+    access: str = ""
+    archive: bool = True
+    purge: bool = False
+    every: Seconds = 3_600
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether cold storage is an object store."""
+        return "://" in self.cold
 
 
 class LogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -271,7 +282,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def cold(self) -> Path:
-        """The directory of cold storage, absolute."""
+        """The directory of cold storage, absolute, where it is one."""
         named = self.retention.cold
         return Path(named).expanduser().resolve() if named else self.state.path / "cold"
 

@@ -6,12 +6,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
+from urllib.parse import urlsplit
 
 from sealwright.config.durations import spoken
 from sealwright.config.model import RetentionConfig
 from sealwright.config.problem import Problem
 
 DAY: Final = 86_400
+SCHEMES: Final = ("s3", "gs", "az")
+EVERY_FLOOR: Final = 60
+EVERY_CEILING: Final = 7 * DAY
 KEEP_FLOOR: Final = 2 * 365 * DAY
 """Seconds beyond the end of a key's trust: the least of every profile."""
 
@@ -55,3 +59,19 @@ def retention_problems(asked: RetentionConfig) -> Iterator[Problem]:
             yield Problem(
                 "retention_too_short", f"retention.{name}", wrong, "it can only be raised; 0 is the profile's"
             )
+    yield from _storage_problems(asked)
+
+
+def _storage_problems(asked: RetentionConfig) -> Iterator[Problem]:
+    scheme = asked.cold.partition("://")[0] if asked.is_elsewhere else ""
+    if scheme and (scheme not in SCHEMES or not urlsplit(asked.cold).netloc):
+        known = ", ".join(f"{one}://bucket/prefix" for one in SCHEMES)
+        yield Problem(
+            "cold_storage", "retention.cold", "it is no object store that is known", f"write {known}"
+        )
+    if asked.access and not scheme:
+        yield Problem("cold_storage", "retention.access", "a directory is reached without it", "leave it out")
+    if not EVERY_FLOOR <= asked.every <= EVERY_CEILING:
+        yield Problem(
+            "retention_every", "retention.every", spoken(asked.every), "it is between a minute and a week"
+        )

@@ -1,4 +1,4 @@
-"""Moves old segments to cold storage: rows to zstd Parquet, bundles and tiles to a second directory.
+"""Moves old segments to cold storage: rows to zstd Parquet, bundles and tiles to a second place.
 
 What has moved keeps its place, its file names and its proofs. Copied, read back and compared first; removed
 where it was only after that. May never move a leaf that is younger than the retention's hot time.
@@ -15,8 +15,8 @@ from sealwright.errors import Misconfigured, Unavailable
 from sealwright.ledger.files import LedgerFiles
 from sealwright.ledger.fsck_files import ENTRIES
 from sealwright.ledger.model import ColdSegment, Entry, Log, TokenLeaf, parse_leaf
-from sealwright.ledger.ports import LedgerStore
-from sealwright.ledger.tiles import WIDTH, tile_path, write_durably
+from sealwright.ledger.ports import FileStore, LedgerStore
+from sealwright.ledger.tiles import WIDTH, tile_path
 
 SEGMENT = WIDTH * WIDTH
 """Leaves of a segment: those under one hash of tile level 2."""
@@ -81,7 +81,7 @@ class Archive:
         """Move one segment.
 
         Raises:
-            Misconfigured: no cold directory is configured.
+            Misconfigured: no cold storage is configured.
             Unavailable: it is not published yet, or cold storage does not hold what was written.
         """
         if self._files.cold is None:
@@ -108,15 +108,14 @@ class Archive:
             for kind in (ENTRIES, "0"):
                 yield f"tile/{kind}/{tile_path(number)}{suffix}"
 
-    def _copy(self, name: str, log_id: str, cold: Path) -> Path:
-        hot = self._files.hot / log_id / name
-        target = cold / log_id / name
+    def _copy(self, name: str, log_id: str, cold: FileStore) -> Path:
+        hot, target = self._files.hot / log_id / name, f"{log_id}/{name}"
         if not hot.is_file():
             raise Unavailable("not_published", f"{name} of log {log_id} is not published")
         data = hot.read_bytes()
-        write_durably(target, data)
-        if target.read_bytes() != data:
-            raise Unavailable("cold_storage", f"{target} does not read back")
+        cold.write(target, data)
+        if cold.read(target) != data:
+            raise Unavailable("cold_storage", f"{cold}/{target} does not read back")
         return hot
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from sealwright.ledger.folder import Folder
+from sealwright.ledger.ports import FileStore
 from sealwright.ledger.tiles import WIDTH, tile_path
 
 CHECKPOINT = "checkpoint"
@@ -17,17 +19,34 @@ LOG_LIST = "log-list.json"
 
 @dataclass(frozen=True, slots=True)
 class LedgerFiles:
-    """The directory that is served, and the one that old segments move to (None: nothing moves)."""
+    """The directory that is served, and where old segments move to (None: nothing moves)."""
 
     hot: Path
-    cold: Path | None = None
+    cold: FileStore | None = None
+
+    @property
+    def tops(self) -> list[FileStore]:
+        """Every place, that of new files first."""
+        return [Folder(self.hot), *([self.cold] if self.cold is not None else [])]
 
     def find(self, log_id: str, name: str) -> Path | None:
-        """The file of this name, for example `tile/0/x001/234`."""
-        for directory in (self.hot, self.cold):
-            if directory is not None and (found := directory / log_id / name).is_file():
-                return found
-        return None
+        """The file of this name, for example `tile/0/x001/234`, if it has not moved."""
+        found = self.hot / log_id / name
+        return found if found.is_file() else None
+
+    def read(self, log_id: str, name: str) -> bytes | None:
+        """What is under this name, wherever it is.
+
+        Raises:
+            Unavailable: cold storage does not answer.
+        """
+        found = self.find(log_id, name)
+        if found is not None:
+            try:
+                return found.read_bytes()
+            except FileNotFoundError:
+                pass  # it has just moved, or its tile has filled
+        return self.cold.read(f"{log_id}/{name}") if self.cold is not None else None
 
     def checkpoint(self, log_id: str) -> str | None:
         """The published checkpoint, with every cosignature that it carries; None before the first."""
@@ -43,7 +62,7 @@ class LedgerFiles:
         path = f"tile/{kind}/{tile_path(number)}"
         names = (path,) if width == WIDTH else (f"{path}.p/{width}", path)
         for name in names:
-            file = self.find(log_id, name)
-            if file is not None:
-                return file.read_bytes()
+            data = self.read(log_id, name)
+            if data is not None:
+                return data
         return None

@@ -19,12 +19,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from sealwright.errors import Refused
 from sealwright.ledger.files import CHECKPOINT, LedgerFiles
+from sealwright.ledger.folder import Folder
 from sealwright.ledger.fsck_files import FileCheck
 from sealwright.ledger.fsck_list import CheckedList, check_list
 from sealwright.ledger.merkle import Frontier, leaf_hash
 from sealwright.ledger.model import Entry, Log, StoredList, TokenLeaf, parse_leaf
 from sealwright.ledger.note import Checkpoint, Verifier, open_checkpoint, parse_vkey
-from sealwright.ledger.ports import LedgerStore
+from sealwright.ledger.ports import FileStore, LedgerStore
 from sealwright.ledger.tiles import WIDTH
 from sealwright_validate.log_list import ListedLog
 
@@ -76,7 +77,7 @@ def check_ledger(
     directory: Path,
     progress: Progress | None = None,
     *,
-    cold: Path | None = None,
+    cold: FileStore | None = None,
     listed: ListToCheck | None = None,
 ) -> Report:
     """Check every log in the store and every log directory on disk.
@@ -101,11 +102,11 @@ def check_ledger(
         if log.log_id not in names and log.size:
             message = "the log list names a log that is not stored"
             report.damages.append(Damage(log.log_id, "leaf_missing", "log_list", 0, None, message))
-    for top in (directory, cold):
-        for found in sorted(top.iterdir()) if top is not None and top.is_dir() else ():
-            if found.name not in names and found.is_dir():
+    for top in (Folder(directory), cold):
+        for found in top.folders() if top is not None else ():
+            if found not in names:
                 message = "files of a log that is not stored"
-                report.damages.append(Damage(found.name, "unknown_log", str(found), None, None, message))
+                report.damages.append(Damage(found, "unknown_log", f"{top}/{found}", None, None, message))
     return report
 
 
@@ -137,9 +138,9 @@ class _LogCheck:
         """Check one log."""
         verifier = self._verifier()
         published = self._published(verifier) if verifier else None
-        tops = [top for top in (self._where.hot, self._where.cold) if top is not None]
-        directories = [top / self._log.log_id for top in tops]
-        files = FileCheck(directories, published.size if published else 0, self._damage)
+        files = FileCheck(
+            self._where.tops, self._log.log_id, published.size if published else 0, self._damage
+        )
         # Files are written behind the rows: what was found above, the rows read from here on cover.
         self._log = self._store.log(self._log.log_id) or self._log
         heads = self._heads(published)

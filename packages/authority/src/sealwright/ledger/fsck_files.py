@@ -8,12 +8,11 @@ named as well.
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 
 from sealwright.ledger.merkle import HASH_BYTES, leaf_hash
+from sealwright.ledger.ports import FileStore
 from sealwright.ledger.tiles import WIDTH, encode_bundle, perfect_root, tile_path
 
 ENTRIES = "entries"
@@ -24,17 +23,8 @@ Key = tuple[str, int]
 """(kind, number): kind is `entries` or a tile level in decimal."""
 Damaged = Callable[[str, str, str, int | None, int | None], None]
 """(code, where, message, leaf, byte)."""
-Mend = Callable[[Path, bytes], None]
-"""(file, what it must hold)."""
-
-
-def tile_files(directory: Path) -> Iterator[tuple[str, Path]]:
-    """(name below `tile/`, file) of everything there."""
-    root = directory / "tile"
-    for folder, _, names in os.walk(root):
-        for name in names:
-            file = Path(folder) / name
-            yield file.relative_to(root).as_posix(), file
+Mend = Callable[[FileStore, str, bytes], None]
+"""(where, name below the log's folder, what it must hold)."""
 
 
 def parse_name(name: str) -> tuple[Key, int] | None:
@@ -53,29 +43,38 @@ class FileCheck:
     """Takes the leaves of one log in order, and then `finish`."""
 
     def __init__(
-        self, directories: list[Path], published: int, damaged: Damaged, mend: Mend | None = None
+        self,
+        tops: Sequence[FileStore],
+        log_id: str,
+        published: int,
+        damaged: Damaged,
+        mend: Mend | None = None,
     ) -> None:
-        self._home = directories[0]
+        """`tops`: where the files are, the place of new ones first."""
+        self._home = tops[0]
+        self._log_id = log_id
         self._mend = mend
         self._published = published
         self._damaged = damaged
-        self._found: dict[Key, list[tuple[int, str, Path]]] = {}
+        self._found: dict[Key, list[tuple[int, str, FileStore]]] = {}
         self._bundle: list[bytes] = []
         self._levels: list[list[bytes]] = [[]]
         self._tiles = [0]
         self._size = 0
         self.first_difference: int | None = None
         self.checked = 0
-        for directory in directories:
-            self._walk(directory)
+        for top in tops:
+            self._walk(top)
 
-    def _walk(self, directory: Path) -> None:
-        for name, file in tile_files(directory):
+    def _walk(self, top: FileStore) -> None:
+        folder = f"{self._log_id}/tile"
+        for path in top.names(folder):
+            name = path.removeprefix(f"{folder}/")
             parsed = parse_name(name)
             if parsed is not None:
                 key, width = parsed
-                self._found.setdefault(key, []).append((width, f"tile/{name}", file))
-            elif not _LEFT_OVER.fullmatch(file.name):
+                self._found.setdefault(key, []).append((width, f"tile/{name}", top))
+            elif not _LEFT_OVER.fullmatch(name.rpartition("/")[2]):
                 self._damaged("unknown_file", f"tile/{name}", "a file that no leaf gives", None, None)
 
     def add(self, leaf: bytes) -> None:
@@ -104,7 +103,7 @@ class FileCheck:
             if self._levels[level]:
                 self._compare_tile(level)
         for (kind, number), files in sorted(self._found.items()):
-            for width, name, _file in files:
+            for width, name, _top in files:
                 message = f"{width} hashes or entries of leaves that are not stored"
                 self._damaged("file_beyond_head", name, message, number * WIDTH * _covered(kind), 0)
         self._found.clear()
@@ -112,9 +111,9 @@ class FileCheck:
     def _compare_bundle(self) -> None:
         leaves, self._bundle = self._bundle, []
         number = (self._size - 1) // WIDTH
-        for width, name, file, data in self._files(ENTRIES, number, len(leaves)):
+        for width, name, top, data in self._files(ENTRIES, number, len(leaves)):
             expected = encode_bundle(leaves[:width])
-            byte = self._compare(file, data, expected)
+            byte = self._compare(top, name, data, expected)
             if byte is not None:
                 index = number * WIDTH + _entry_at(leaves[:width], byte)
                 self._differs("bundle_differs", name, f"wrong from leaf {index} on", index, byte)
@@ -124,40 +123,41 @@ class FileCheck:
         self._levels[level] = []
         self._tiles[level] += 1
         expected = b"".join(hashes)
-        for width, name, file, data in self._files(str(level), number, len(hashes)):
-            byte = self._compare(file, data, expected[: width * HASH_BYTES])
+        for width, name, top, data in self._files(str(level), number, len(hashes)):
+            byte = self._compare(top, name, data, expected[: width * HASH_BYTES])
             if byte is not None:
                 index = (number * WIDTH + byte // HASH_BYTES) * WIDTH**level
                 message = f"wrong hash over leaf {index}"
                 self._damaged("tile_differs", name, message, index, byte)
 
-    def _compare(self, file: Path, data: bytes | None, expected: bytes) -> int | None:
+    def _compare(self, top: FileStore, name: str, data: bytes | None, expected: bytes) -> int | None:
         byte = first_difference(data or b"", expected)
         if byte is not None and self._mend is not None:
-            self._mend(file, expected)
+            self._mend(top, name, expected)
         return byte
 
-    def _files(self, kind: str, number: int, stored: int) -> Iterator[tuple[int, str, Path, bytes | None]]:
-        """(width, name, file, content) of the files of one tile, of which `stored` hashes or entries are
+    def _files(
+        self, kind: str, number: int, stored: int
+    ) -> Iterator[tuple[int, str, FileStore, bytes | None]]:
+        """(width, name, where, content) of the files of one tile, of which `stored` hashes or entries are
         stored. One that must be there and is not has no content.
         """
         found = self._found.pop((kind, number), [])
         wanted = self._wanted(kind, number)
-        if wanted and not any(width in {wanted, WIDTH} for width, _name, _file in found):
+        if wanted and not any(width in {wanted, WIDTH} for width, _name, _top in found):
             suffix = "" if wanted == WIDTH else f".p/{wanted}"
             name = f"tile/{kind}/{tile_path(number)}{suffix}"
-            yield min(wanted, stored), name, self._home / name, None
-        for width, name, file in found:
-            try:
-                data = file.read_bytes()
-            except FileNotFoundError:
+            yield min(wanted, stored), name, self._home, None
+        for width, name, top in found:
+            data = top.read(f"{self._log_id}/{name}")
+            if data is None:
                 continue  # its tile has filled meanwhile
             self.checked += 1
             if width > stored:
                 index = (number * WIDTH + stored) * _covered(kind)
                 self._damaged("file_beyond_head", name, f"covers leaf {index}, not stored", index, None)
             else:
-                yield width, name, file, data
+                yield width, name, top, data
 
     def _wanted(self, kind: str, number: int) -> int:
         """How many hashes or entries of a tile the published checkpoint covers."""

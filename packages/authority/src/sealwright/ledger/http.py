@@ -35,14 +35,21 @@ def _problem(status: int, code: str, text: str, retry: int | None = None) -> Res
     return Response(body, status, headers, "application/json")
 
 
-def _file(files: LedgerFiles, log_id: str, path: str) -> Response:
-    named = _LOG_ID.fullmatch(log_id) and (path == CHECKPOINT or _TILE.fullmatch(path))
-    found = files.find(log_id, path) if named else None
-    if found is None:
+async def _file(files: LedgerFiles, log_id: str, path: str) -> Response:
+    if not _LOG_ID.fullmatch(log_id) or not (path == CHECKPOINT or _TILE.fullmatch(path)):
         return _problem(404, "not_found", "no such file of the ledger")
-    if path == CHECKPOINT:
+    found = files.find(log_id, path)
+    if found is not None and path == CHECKPOINT:
         return FileResponse(found, headers={"cache-control": "no-store"}, media_type="text/plain")
-    return FileResponse(found, headers=_IMMUTABLE, media_type="application/octet-stream")
+    if found is not None:
+        return FileResponse(found, headers=_IMMUTABLE, media_type="application/octet-stream")
+    try:
+        moved = await asyncio.to_thread(files.read, log_id, path)
+    except Unavailable as error:
+        return _problem(503, error.code, error.public, retry=1)
+    if moved is None:
+        return _problem(404, "not_found", "no such file of the ledger")
+    return Response(moved, headers=_IMMUTABLE, media_type="application/octet-stream")
 
 
 def _asked(receipts: Receipts, announced: Callable[[str], Place], query: Mapping[str, str]) -> Ask:
@@ -75,7 +82,7 @@ def routes(receipts: Receipts, files: LedgerFiles, announced: Callable[[str], Pl
     """
 
     async def file(request: Request) -> Response:
-        return _file(files, request.path_params["log_id"], request.path_params["path"])
+        return await _file(files, request.path_params["log_id"], request.path_params["path"])
 
     async def log_list(_request: Request) -> Response:
         found = files.hot / LOG_LIST

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from sealwright.ledger.model import Entry, Log, Place, StoredList
@@ -72,6 +72,33 @@ class RepairableStore(LedgerStore, Protocol):
         Raises:
             Refused: `head_moved`.
         """
+        ...
+
+
+class FileStore(Protocol):
+    """Files under names such as `<log id>/tile/0/001`: a directory, or a bucket of an object store.
+
+    Any method raises `Unavailable` when it does not answer.
+    """
+
+    def read(self, name: str) -> bytes | None:
+        """What is under this name; None where there is nothing."""
+        ...
+
+    def write(self, name: str, data: bytes) -> None:
+        """Keep this under the name, durably and as a whole."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Keep nothing under this name."""
+        ...
+
+    def names(self, folder: str) -> Iterator[str]:
+        """Every name below this folder, in any order."""
+        ...
+
+    def folders(self) -> list[str]:
+        """The folders at the top."""
         ...
 
 

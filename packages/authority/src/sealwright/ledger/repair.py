@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from sealwright.errors import Refused
 from sealwright.ledger.files import CHECKPOINT, LOG_LIST, LedgerFiles
@@ -17,7 +16,7 @@ from sealwright.ledger.fsck_files import ENTRIES, FileCheck
 from sealwright.ledger.merkle import HASH_BYTES, Frontier, leaf_hash
 from sealwright.ledger.model import Log, StoredList
 from sealwright.ledger.note import Checkpoint, open_checkpoint, parse_vkey
-from sealwright.ledger.ports import RepairableStore
+from sealwright.ledger.ports import FileStore, RepairableStore
 from sealwright.ledger.tiles import WIDTH, decode_bundle, write_durably
 
 Leaves = Callable[[], Iterator[bytes]]
@@ -132,19 +131,18 @@ class _LogRepair:
         """Files and, after them, the published checkpoint."""
         published, steps = self._published(leaves, head), list[Step]()
 
-        def mend(file: Path, expected: bytes) -> None:
-            name = "tile/" + file.as_posix().rpartition("/tile/")[2]
-            do = partial(write_durably, file, expected)
+        def mend(top: FileStore, name: str, expected: bytes) -> None:
+            do = partial(top.write, f"{self._log.log_id}/{name}", expected)
             steps.append(Step(self._log.log_id, f"{name}, from the leaves", name, possible=True, do=do))
 
-        tops = [top / self._log.log_id for top in (self._files.hot, self._files.cold) if top is not None]
         size = head.size if published is None else published
-        check = FileCheck(tops, size, lambda *_: None, mend)
+        check = FileCheck(self._files.tops, self._log.log_id, size, lambda *_: None, mend)
         for leaf in leaves():
             check.add(leaf)
         check.finish()
         if published is None:
-            write = partial(write_durably, tops[0] / CHECKPOINT, self._log.checkpoint.encode())
+            place = self._files.hot / self._log.log_id / CHECKPOINT
+            write = partial(write_durably, place, self._log.checkpoint.encode())
             what = "the published checkpoint, from the signed head"
             steps.append(Step(self._log.log_id, what, CHECKPOINT, possible=True, do=write))
         return steps

@@ -9,14 +9,13 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Column, Engine, Integer, String, Table, Text, select, update
 
 from sealwright.errors import Misconfigured, Refused, Unavailable
 from sealwright.ledger.model import ColdSegment, Entry
-from sealwright.ledger.tiles import write_durably
+from sealwright.ledger.ports import FileStore
 from sealwright.store.db import metadata, reader, writing
 
 cold_segments = Table(
@@ -61,12 +60,12 @@ def decode_segment(data: bytes) -> list[Entry]:
 
 
 class ColdLeaves:
-    """Reads and rewrites segments. `directory` is where their files are."""
+    """Reads and rewrites segments. `files` is where theirs are."""
 
-    def __init__(self, engine: Engine, directory: Path) -> None:
+    def __init__(self, engine: Engine, files: FileStore) -> None:
         self._engine = engine
         self._reader = reader(engine)
-        self._directory = directory
+        self._files = files
         self._last: tuple[str, list[Entry]] | None = None
 
     def segments(self, log_id: str) -> list[ColdSegment]:
@@ -93,7 +92,7 @@ class ColdLeaves:
         first, end = entries[0].index, entries[-1].index + 1
         data = encode_segment(entries)
         name = f"{log_id}/leaves-{first}-{end}-{hashlib.sha256(data).hexdigest()[:16]}.parquet"
-        write_durably(self._directory / name, data)
+        self._files.write(name, data)
         segment = ColdSegment(log_id, first, end, name, hashlib.sha256(data).hexdigest(), at)
         if self._read(segment) != list(entries):
             raise Unavailable("cold_storage", "what was written to cold storage does not read back", name)
@@ -111,18 +110,16 @@ class ColdLeaves:
             done = connection.execute(change.values(file=after.file, digest=after.digest)).rowcount
         if done != 1:
             raise Refused("segment_moved", "the segment was changed meanwhile", before.file)
-        (self._directory / before.file).unlink(missing_ok=True)
+        self._files.remove(before.file)
 
     def _read(self, segment: ColdSegment) -> list[Entry]:
         if self._last is not None and self._last[0] == segment.digest:
             return self._last[1]
-        file = self._directory / segment.file
-        try:
-            data = file.read_bytes()
-        except OSError as error:
-            raise Unavailable("cold_storage", f"{file} cannot be read", str(error)) from error
+        data, where = self._files.read(segment.file), f"{self._files}/{segment.file}"
+        if data is None:
+            raise Unavailable("cold_storage", f"{where} is missing")
         if hashlib.sha256(data).hexdigest() != segment.digest:
-            raise Unavailable("cold_storage", f"{file} is not what was written")
+            raise Unavailable("cold_storage", f"{where} is not what was written")
         entries = decode_segment(data)
         self._last = (segment.digest, entries)
         return entries

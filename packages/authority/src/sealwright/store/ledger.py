@@ -107,6 +107,9 @@ _LAST_USE = (
     .order_by(leaves.c.idx.desc())
     .limit(1)
 )
+_MOVED = select(cold_segments.c.first).where(
+    cold_segments.c.log_id == bindparam("log_id"), cold_segments.c.first == bindparam("first")
+)
 _HEAD = select(logs).where(logs.c.log_id == bindparam("log_id"))
 _MOVE = (
     update(logs)
@@ -285,6 +288,11 @@ class SqlLedgerStore:
         with writing(self._engine) as connection:
             row = self._row(connection, segment.log_id)
             number = row["id"] if row else 0
+            if (
+                connection.execute(_MOVED, {"log_id": segment.log_id, "first": segment.first}).first()
+                is not None
+            ):
+                raise Refused("segment_moved", "somebody else has moved this segment", segment.file)
             connection.execute(insert(cold_segments).values(**asdict(segment)))
             inside = (leaves.c.idx >= segment.first) & (leaves.c.idx < segment.end)
             gone = connection.execute(delete(leaves).where((leaves.c.log == number) & inside)).rowcount
@@ -308,6 +316,15 @@ class SqlLedgerStore:
         change = update(leaves).where(of_key & leaves.c.record.is_not(None)).values(record=None)
         with writing(self._engine) as connection:
             return connection.execute(change).rowcount
+
+    def has_records(self, kid: bytes) -> bool:
+        """Whether the database holds a private record of this key (raw key id)."""
+        of_key = (func.substr(leaves.c.leaf, 1, 2) == KIND_OF_TOKEN) & (
+            func.substr(leaves.c.leaf, 35, 32) == kid
+        )
+        query = select(leaves.c.idx).where(of_key & leaves.c.record.is_not(None)).limit(1)
+        with available(), self._reader.connect() as connection:
+            return connection.execute(query).first() is not None
 
     def erased(self, log_id: str, index: int) -> Tombstone | None:
         """The tombstone of an erased record."""

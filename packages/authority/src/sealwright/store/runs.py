@@ -12,7 +12,7 @@ MERGED_AT_ONCE = 65_536
 """Rows of one transaction of a merge: about a tenth of a second."""
 MERGED_FOR_EACH = 8
 """Rows that are merged for each that is taken in: more than there are levels, so that merging keeps up."""
-FAN = 8
+FAN = 4
 """Runs of a level that are merged to one of the next."""
 
 _COLUMNS = (

@@ -113,7 +113,7 @@ class Authority:
     def build(cls, config: Config, clock: Clock) -> Authority:
         """Connect every room with what stands behind its ports."""
         stores = Stores.open(config, clock)
-        files = LedgerFiles(config.state.path / "ledger", config.cold)
+        files = LedgerFiles(config.state.path / "ledger", stores.cold)
         registry = CollectorRegistry()
         witnessing = Witnessing.of(config, clock, files, stores.alarms, registry)
         publisher = Publisher(

@@ -22,6 +22,7 @@ from sealwright.store.db import open_engine, require_readable
 from sealwright.store.keys import SqlKeyStore
 from sealwright.store.ledger import SqlLedgerStore
 from sealwright.store.log_list import SqlLogListStore
+from sealwright.wiring.cold import cold_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +76,10 @@ def inspect(config: Config) -> Inspection:
         raise Misconfigured("no_state", text)
     engine = open_engine(f"sqlite:///{database}")
     require_readable(engine)
-    store = SqlLedgerStore(engine, ColdLeaves(engine, config.cold))
+    cold = cold_files(config)
+    store = SqlLedgerStore(engine, ColdLeaves(engine, cold))
     ledger = Ledger(store, SystemClock(), lambda _log_id: None)
-    files = LedgerFiles(config.state.path / "ledger", config.cold)
+    files = LedgerFiles(config.state.path / "ledger", cold)
     receipts = Receipts(store, files, store)
     lists, trust = SqlLogListStore(engine), config.state.path / "trust"
     return Inspection(store, ledger, receipts, SqlKeyStore(engine), lists, files, trust)

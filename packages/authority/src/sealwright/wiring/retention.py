@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
+from sealwright.admin.model import Details
 from sealwright.admin.service import Auditor
 from sealwright.clock import Clock
 from sealwright.config import Config
@@ -22,13 +23,18 @@ from sealwright.keys.model import Key, KeyState
 from sealwright.ledger.archive import Archive, Due
 from sealwright.ledger.files import LedgerFiles
 from sealwright.ledger.model import ColdSegment, Entry, Place, TokenLeaf, Tombstone, parse_leaf
-from sealwright.ledger.retention import KeyTrust, require_purgeable
+from sealwright.ledger.retention import KeyTrust, kept_until, require_purgeable
 from sealwright.store.admin import SqlAuditStore
 from sealwright.store.cold import ColdLeaves
 from sealwright.store.db import make_tables, open_engine, require_readable
 from sealwright.store.digests import SqliteDigestIndex
 from sealwright.store.keys import SqlKeyStore
 from sealwright.store.ledger import SqlLedgerStore
+from sealwright.wiring.cold import cold_files
+from sealwright.wiring.stores import Stores
+
+Audit = Callable[[str, str, Details], object]
+"""(action, subject, details): returns when the entry is kept; raises `Unavailable` when it is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +47,20 @@ class Keeper:
     cold: ColdLeaves
     archive: Archive
     digests: SqliteDigestIndex
-    auditor: Auditor
+    audit: Audit
     clock: Clock
 
     def trusts(self) -> list[KeyTrust]:
         """Every key that ever was, the first to go first."""
         found = [_trust(key) for key in self.keys.all()]
         return sorted(found, key=lambda key: (key.trusted_until, key.kid))
+
+    def over(self) -> list[KeyTrust]:
+        """Keys whose private records may go, and that have some."""
+        now = self.clock.now()
+        return [
+            key for key in self.trusts() if kept_until(key, self.retention) <= now and self._has_records(key)
+        ]
 
     def due(self) -> list[Due]:
         """Segments that may move to cold storage."""
@@ -56,8 +69,7 @@ class Keeper:
     def move(self, due: Due) -> ColdSegment:
         """Move a segment."""
         self.digests.follow()  # the index reads rows, and these are about to leave
-        facts = {"first": due.first, "end": due.end}
-        self._audit("move_segment", due.log_id, **facts)
+        self.audit("move_segment", due.log_id, {"first": due.first, "end": due.end})
         return self.archive.move(due, self.clock.now())
 
     def purge(self, key: KeyTrust) -> int:
@@ -67,7 +79,7 @@ class Keeper:
             Refused: `retained`.
         """
         require_purgeable(key, self.retention, self.clock.now())
-        self._audit("purge_records", key.kid, trusted_until=key.trusted_until)
+        self.audit("purge_records", key.kid, {"trusted_until": key.trusted_until})
         raw = base64.urlsafe_b64decode(key.kid + "=")
         gone = self.store.purge_records(raw)
         for segment in self.cold.segments(key.log_id):
@@ -84,7 +96,7 @@ class Keeper:
         if not found or found[0].record is None:
             raise Refused("no_record", "there is no private record at this place")
         tombstone = Tombstone(place.log_id, place.index, int(self.clock.now()), reason)
-        self._audit("erase_record", f"{place.log_id}.{place.index}", reason=reason)
+        self.audit("erase_record", f"{place.log_id}.{place.index}", {"reason": reason})
         self.store.erase_record(tombstone)
         for segment in self.cold.segments(place.log_id):
             if segment.first <= place.index < segment.end:
@@ -99,9 +111,13 @@ class Keeper:
             self.cold.replace(segment, self.cold.write(segment.log_id, kept, segment.moved_at))
         return gone
 
-    def _audit(self, action: str, subject: str, **details: str | int) -> None:
-        operator = f"operator:uid-{os.getuid()}"
-        asyncio.run(self.auditor.audit(operator, action, subject, dict(details)))
+    def _has_records(self, key: KeyTrust) -> bool:
+        raw = base64.urlsafe_b64decode(key.kid + "=")
+        return self.store.has_records(raw) or any(
+            entry.record is not None and _is_of(entry, raw)
+            for segment in self.cold.segments(key.log_id)
+            for entry in self.cold.entries(segment.log_id, segment.first, segment.end)
+        )
 
 
 def _trust(key: Key) -> KeyTrust:
@@ -112,6 +128,21 @@ def _trust(key: Key) -> KeyTrust:
 def _is_of(entry: Entry, kid: bytes) -> bool:
     leaf = parse_leaf(entry.leaf)
     return isinstance(leaf, TokenLeaf) and leaf.kid == kid
+
+
+def keeper_of(config: Config, clock: Clock, stores: Stores, audit: Audit) -> Keeper:
+    """The retention of what an authority has open."""
+    files = LedgerFiles(config.state.path / "ledger", stores.cold)
+    return Keeper(
+        retention=retention_of(config.retention),
+        store=stores.ledger,
+        keys=stores.keys,
+        cold=stores.segments,
+        archive=Archive(stores.ledger, files, stores.segments),
+        digests=stores.digests,
+        audit=audit,
+        clock=clock,
+    )
 
 
 def open_keeper(config: Config, clock: Clock) -> Keeper:
@@ -126,9 +157,15 @@ def open_keeper(config: Config, clock: Clock) -> Keeper:
     engine: Engine = open_engine(f"sqlite:///{database}")
     require_readable(engine)
     make_tables(engine)
-    cold = ColdLeaves(engine, config.cold)
+    elsewhere = cold_files(config)
+    cold = ColdLeaves(engine, elsewhere)
     store = SqlLedgerStore(engine, cold)
-    files = LedgerFiles(config.state.path / "ledger", config.cold)
+    files = LedgerFiles(config.state.path / "ledger", elsewhere)
+    auditor = Auditor(SqlAuditStore(engine), clock)
+
+    def audit(action: str, subject: str, details: Details) -> None:
+        asyncio.run(auditor.audit(f"operator:uid-{os.getuid()}", action, subject, details))
+
     return Keeper(
         retention=retention_of(config.retention),
         store=store,
@@ -136,6 +173,6 @@ def open_keeper(config: Config, clock: Clock) -> Keeper:
         cold=cold,
         archive=Archive(store, files, cold),
         digests=SqliteDigestIndex(config.state.path),
-        auditor=Auditor(SqlAuditStore(engine), clock),
+        audit=audit,
         clock=clock,
     )

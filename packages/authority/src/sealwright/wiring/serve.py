@@ -14,15 +14,18 @@ from typing import Any
 
 from sealwright.clock import Clock, SystemClock
 from sealwright.config import Config
-from sealwright.errors import SealwrightError
+from sealwright.errors import SealwrightError, Unavailable
 from sealwright.logs import keep_small
 from sealwright.wiring import startcheck
 from sealwright.wiring.admin import admin_app
 from sealwright.wiring.authority import Authority
+from sealwright.wiring.keeping import Keeping
 from sealwright.wiring.policy import state_policy
 from sealwright.wiring.servers import HttpServer, bind_tcp, bind_unix
 
 log = logging.getLogger(__name__)
+CHECK_AGAIN = 60.0
+"""Seconds until the check of the ledger is tried again, where cold storage did not answer."""
 TICK = 1.0
 """Seconds between looks at what is due for keys and manifest."""
 
@@ -57,7 +60,7 @@ async def run(config: Config, clock: Clock, tick: float = TICK, *, listener: int
     authority = Authority.build(config, clock)
     newest = authority.stores.keys.latest_manifest()
     small = startcheck.before_serving(
-        authority.stores.ledger, newest, state / "ledger", clock.now(), config.cold
+        authority.stores.ledger, newest, state / "ledger", clock.now(), authority.files.cold
     )
     public = HttpServer(authority.public_app(config, clock), public_socket, authority.token_endpoint())
     admin = HttpServer(admin_app(authority, config, clock), admin_socket)
@@ -68,7 +71,7 @@ async def run(config: Config, clock: Clock, tick: float = TICK, *, listener: int
     authority.publisher.start()
     background = [
         loop.create_task(work, name=name)
-        for name, work in _background(authority, stopping, config, tick, check=not small).items()
+        for name, work in _background(authority, stopping, config, clock, tick, check=not small).items()
     ]
     servers = [loop.create_task(server.run()) for server in (public, admin)]
     log.info("authority serving", extra={"facts": {"url": config.server.url}})
@@ -96,7 +99,7 @@ async def _let_go(authority: Authority, public: HttpServer) -> None:
 
 
 def _background(
-    authority: Authority, stopping: asyncio.Event, config: Config, tick: float, *, check: bool
+    authority: Authority, stopping: asyncio.Event, config: Config, clock: Clock, tick: float, *, check: bool
 ) -> dict[str, Coroutine[Any, Any, None]]:
     return (
         {
@@ -106,6 +109,7 @@ def _background(
             "keys": _tick(authority.keys.tick, "keys not up to date", stopping, tick),
             "policy": state_policy(authority, config, stopping),
             "logs": _tick(keep_small, "log not moved aside", stopping, tick),
+            "retention": Keeping(config, clock, authority.stores, authority.auditor).run(),
             "log list": _tick(authority.lists.keep, "log list not up to date", stopping, tick),
         }
         | authority.answers.background()
@@ -116,8 +120,16 @@ def _background(
 
 async def _check(authority: Authority, config: Config, stopping: asyncio.Event) -> None:
     ledger = config.state.path / "ledger"
-    await asyncio.to_thread(startcheck.require_sound, authority.stores.ledger, ledger, config.cold)
-    await stopping.wait()
+    while not stopping.is_set():
+        try:
+            await asyncio.to_thread(
+                startcheck.require_sound, authority.stores.ledger, ledger, authority.files.cold
+            )
+        except Unavailable as error:
+            log.warning("the ledger is not checked yet", extra={"facts": {"detail": str(error)}})
+            await asyncio.sleep(CHECK_AGAIN)
+        else:
+            await stopping.wait()
 
 
 async def _until_stopped(stopping: asyncio.Event, tasks: list[asyncio.Task[None]]) -> None:

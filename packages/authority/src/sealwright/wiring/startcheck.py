@@ -10,10 +10,10 @@ import logging
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sealwright.errors import Misconfigured
+from sealwright.errors import Misconfigured, Unavailable
 from sealwright.keys.model import Manifest
 from sealwright.ledger.fsck import Report, check_ledger
-from sealwright.ledger.ports import LedgerStore
+from sealwright.ledger.ports import FileStore, LedgerStore
 from sealwright.wiring.restored import require_not_restored
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ def require_plausible_clock(now: float, newest: float) -> None:
 
 
 def before_serving(
-    store: LedgerStore, newest: Manifest | None, directory: Path, now: float, cold: Path | None = None
+    store: LedgerStore, newest: Manifest | None, directory: Path, now: float, cold: FileStore | None = None
 ) -> bool:
     """Check what must hold before anything is served; whether the ledger was checked whole.
 
@@ -69,7 +69,12 @@ def before_serving(
     require_not_restored(store, newest, directory)
     if not is_small(store):
         return False
-    require_sound(store, directory, cold)
+    try:
+        require_sound(store, directory, cold)
+    except Unavailable as error:
+        # Nothing is known to be wrong: a bucket that is away must not keep tokens from being issued.
+        log.warning("the ledger is not checked yet", extra={"facts": {"detail": str(error)}})
+        return False
     return True
 
 
@@ -78,7 +83,7 @@ def is_small(store: LedgerStore) -> bool:
     return sum(stored.size for stored in store.logs()) <= AT_ONCE
 
 
-def require_sound(store: LedgerStore, directory: Path, cold: Path | None = None) -> Report:
+def require_sound(store: LedgerStore, directory: Path, cold: FileStore | None = None) -> Report:
     """Check everything, what is in cold storage as well.
 
     Raises:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sealwright.clock import Clock
 from sealwright.config import Config
+from sealwright.ledger.ports import FileStore
 from sealwright.store.admin import SqlApprovalStore, SqlAuditStore
 from sealwright.store.admission import SqlAdmissionStore
 from sealwright.store.canaries import SqlCanaryStore
@@ -23,6 +24,7 @@ from sealwright.store.sight import SqlLedgerView
 from sealwright.store.ssf import SqlStreamStore
 from sealwright.store.standing import SqlStandingStore
 from sealwright.store.strict import SqlStrictStore
+from sealwright.wiring.cold import cold_files
 from sealwright.wiring.outbox import Outbox
 
 
@@ -30,6 +32,8 @@ from sealwright.wiring.outbox import Outbox
 class Stores:
     """Everything durable."""
 
+    cold: FileStore
+    segments: ColdLeaves
     ledger: SqlLedgerStore
     digests: SqliteDigestIndex
     lists: SqlLogListStore
@@ -56,8 +60,12 @@ class Stores:
         engine = open_state(config.state.path)
         detection = open_detection(config.state.path)
         outbox = Outbox(config, clock)
-        ledger = SqlLedgerStore(engine, ColdLeaves(engine, config.cold))
+        cold = cold_files(config)
+        leaves = ColdLeaves(engine, cold)
+        ledger = SqlLedgerStore(engine, leaves)
         return cls(
+            cold=cold,
+            segments=leaves,
             ledger=ledger,
             digests=SqliteDigestIndex(config.state.path),
             lists=SqlLogListStore(engine),
