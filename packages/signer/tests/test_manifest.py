@@ -118,7 +118,9 @@ def test_a_manifest_lists_what_was_announced_and_nothing_else(scene: Scene) -> N
         scene.rig.signer.identity.log_id,
         scene.other.log_id,
     ]
-    assert payload["incarnations"][0].keys() == {"id", "origin", "jwk", "evidence"}
+    assert payload["incarnations"][0].keys() == {"id", "link", "origin", "jwk", "evidence"}
+    for listed in payload["incarnations"]:
+        assert listed["link"] == f"http://127.0.0.1:8420/admissions/{listed['id']}"
     assert payload["strict_realms"] == ["enterprise"]
 
 

@@ -48,6 +48,40 @@ def test_the_same_manifest_twice_changes_nothing(world: World) -> None:
     assert world.trust.held is before
 
 
+def test_a_token_says_where_the_evidence_of_its_signer_can_be_had(world: World) -> None:
+    log_id = world.authority.incarnation.log_id
+    found = world.validate(world.authority.token(world.key))
+    assert found.evidence_link == f"http://127.0.0.1:8420/admissions/{log_id}"
+
+
+def test_a_manifest_without_links_is_taken_and_says_none(world: World) -> None:
+    members = world.authority.manifest_members()
+    members["version"] += 1
+    del members["incarnations"][0]["link"]
+    world.trust.feed(world.authority.served(members))
+    assert world.validate(world.authority.token(world.key)).evidence_link is None
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "",
+        None,
+        7,
+        "ftp://a.example/x",
+        "javascript:alert(1)",
+        "https://a.example/a b",
+        "https://a/\n",
+        "https://" + "a" * 600,
+    ],
+)
+def test_a_link_that_is_no_address_is_refused(world: World, link: object) -> None:
+    members = world.authority.manifest_members()
+    members["version"] += 1
+    members["incarnations"][0]["link"] = link
+    assert refused(world, world.authority.served(members)) is Reason.MANIFEST_MALFORMED
+
+
 def test_a_stale_manifest_is_refused_and_makes_tokens_fail_closed(world: World) -> None:
     token = world.authority.token(world.key)
     assert world.validate(token)

@@ -52,6 +52,7 @@ def recheck(
     policy: Policy | None = None,
     root: bytes | None = None,
     level: EvidenceLevel = EvidenceLevel.NONE,
+    incarnation: str | None = None,
     appraise: Appraise = appraise,
 ) -> Rechecked:
     """Appraise the evidence of a record (`GET /admissions/{log id}`) at the time at which it was admitted.
@@ -61,6 +62,7 @@ def recheck(
         policy: one's own policy; without it the authority's, which is in the record under its hash.
         root: the pinned root document; without it the statement's signature is not looked at.
         level: the least level that the evidence must establish.
+        incarnation: the log id that it must be about, as the manifest or a key names it.
         appraise: another appraisal than the shipped roots', for tests.
 
     Raises:
@@ -75,6 +77,8 @@ def recheck(
     if hashlib.sha256(text.encode()).hexdigest() != claims.get("result"):
         raise Refused(Code.BINDING_MISMATCH, "the result is not the one that the admission names")
     key = _identity(claims)
+    if incarnation is not None and _log_id(key) != incarnation:
+        raise Refused(Code.BINDING_MISMATCH, "the record is about another incarnation")
     facts = strict_object(text.encode())
     if facts.get("appraiser") != "sealwright-attest":
         raise Refused(Code.LEVEL_TOO_LOW, "this admission rests on no evidence that could be appraised")

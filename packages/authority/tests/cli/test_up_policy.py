@@ -1,14 +1,19 @@
 """`sealwright up` follows its admission policy: agreed to by two, revoked by one, and told in the ledger."""
 
+import contextlib
 import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+import sealwright_attest as attest
 from authority_support.programs import Programs, until
+from sealwright_attest.recheck import recheck
+from sealwright_validate import Expect, Trust, Validator
 
 pytestmark = [pytest.mark.slow, pytest.mark.enable_socket, pytest.mark.timeout(300)]
 LAB = 'schema = 1\nname = "lab"\nrevision = "{}"\nplatforms = ["simulated"]\nlevel = "simulated"\n'
@@ -64,9 +69,28 @@ def audited(site: Programs) -> dict[str, bool]:
     return {entry.action: entry.stated for entry in entries}
 
 
+def require_recheckable(site: Programs, token: str) -> None:
+    """A relying party appraises again, by the link in the manifest, what the key of its token rests on."""
+    base = f"http://127.0.0.1:{site.port}"
+    root = httpx.get(f"{base}/root", timeout=60).content
+    pinned = site.file.with_name("root.json")
+    pinned.write_bytes(root)
+    validator = Validator(trust=Trust.sealwright(base, root=pinned, push=False))
+    expect = Expect(audience="https://mail.enterprise.example", realm="enterprise", evidence="simulated")
+    with contextlib.closing(validator):
+        found = validator.validate(token, expect)
+    assert found.evidence_link is not None
+    record = httpx.get(found.evidence_link, timeout=60).content
+    level = attest.EvidenceLevel.SIMULATED
+    assert recheck(record, root=root, level=level, incarnation=found.key.incarnation).signed
+    with pytest.raises(attest.Refused, match="another incarnation"):
+        recheck(record, root=root, level=level, incarnation="a" * 16)
+
+
 def test_a_signer_that_the_next_policy_refuses_loses_its_keys_and_the_ledger_says_why(site: Programs) -> None:
     first = until(site.signer, "a signer")
-    assert until(lambda: site.token("enterprise"), "a token")
+    token = until(lambda: site.token("enterprise"), "a token")
+    require_recheckable(site, token)
     (site.file.with_name("policy.toml")).write_text(OTHER)
     replace_policy(site, OTHER)
     until(lambda: site.signer() == {}, "the end of the signer that is refused now")

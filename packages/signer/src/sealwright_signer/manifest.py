@@ -48,8 +48,9 @@ class ManifestRules:
         self._require_consistent(keys, revocations, tombstones)
         strict = require_texts(asked["strict_realms"], "strict_realms")
         require(self._policy.realms.keys() >= set(strict), Code.unknown_realm, "a strict realm is not known")
-        names = ("origin", "jwk", "evidence")
-        serving = [{"id": a["incarnation"], **{n: a[n] for n in names}} for a in admitted.values()]
+        names, link = ("origin", "jwk", "evidence"), f"{self._policy.authority}/admissions/"
+        appraised = [(a["incarnation"], {n: a[n] for n in names}) for a in admitted.values()]
+        serving = [{"id": log_id, "link": link + log_id, **told} for log_id, told in appraised]
         _distinct("id", serving)
         self.version = asked["version"]
         self._ranks |= {key["kid"]: _RANK[key["status"]] for key in keys}

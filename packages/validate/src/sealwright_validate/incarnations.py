@@ -14,6 +14,7 @@ from sealwright_validate.encoding import Members, decode_base64url
 from sealwright_validate.errors import Reason, Refused
 from sealwright_validate.keyset import Evidence, LogKey
 
+MAX_LINK: Final = 512  # characters
 # The DER of SubjectPublicKeyInfo of an Ed25519 key, up to its 32 bytes (RFC 8410 §4).
 _SPKI: Final = bytes.fromhex("302a300506032b6570032100")
 
@@ -24,6 +25,8 @@ class Incarnation:
 
     evidence: Evidence
     log: LogKey
+    link: str | None = None
+    """Where the evidence can be had, to appraise it again; nothing is fetched from there by itself."""
 
 
 def log_id_of(public: bytes) -> str:
@@ -38,8 +41,20 @@ def listed_incarnations(members: Members) -> dict[str, Incarnation]:
         log_id, public = text(entry, "id"), identity_key(entry)
         if log_id != log_id_of(public) or log_id in found:
             raise Refused(Reason.MANIFEST_INCONSISTENT, f"log {log_id} is not its key's, or listed twice")
-        found[log_id] = Incarnation(evidence_of(entry), LogKey(text(entry, "origin"), public))
+        log = LogKey(text(entry, "origin"), public)
+        found[log_id] = Incarnation(evidence_of(entry), log, _link(entry))
     return found
+
+
+def _link(entry: Members) -> str | None:
+    """The member `link`, which manifests from before it existed lack."""
+    if "link" not in entry:
+        return None
+    link = text(entry, "link")
+    usable = link.startswith(("https://", "http://")) and link.isascii() and link.isprintable()
+    if not usable or " " in link or len(link) > MAX_LINK:
+        raise Refused(Reason.MANIFEST_MALFORMED, "the link of an incarnation is no address")
+    return link
 
 
 def identity_key(entry: Members) -> bytes:

@@ -71,7 +71,7 @@ class TrustedKey:
 
     `audiences` and `token_types` are None where the issuer publishes no such scope. `revoked_from` is the
     time from which tokens of this key are void (a revocation with `issued_before`), infinity while it is not
-    revoked.
+    revoked. `evidence_link` is where the evidence behind `evidence` can be had.
     """
 
     kid: str
@@ -89,6 +89,7 @@ class TrustedKey:
     status: KeyStatus = KeyStatus.ACTIVE
     incarnation: str | None = None
     evidence: Evidence = Evidence.NONE
+    evidence_link: str | None = None
     revoked_from: float = inf
     tenants: TenantRule | None = None
 

@@ -199,6 +199,7 @@ def _key(
         status=_status(entry),
         incarnation=text(entry, "incarnation"),
         evidence=evidence_of(entry),
+        evidence_link=signer.link if (signer := incarnations.get(str(entry.get("incarnation")))) else None,
         revoked_from=revoked.get(kid, inf),
     )
     _require_consistent(key, incarnations, known.get(kid))

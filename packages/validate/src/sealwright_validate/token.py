@@ -152,6 +152,14 @@ class VerifiedToken:
         return self.key.evidence
 
     @property
+    def evidence_link(self) -> str | None:
+        """Where the evidence behind that can be had, to appraise it again (`sealwright-attest recheck`); None
+        where the issuer says nothing of it. It is signed by the key's incarnation, and only a pinned root
+        makes what is there worth anything.
+        """
+        return self.key.evidence_link
+
+    @property
     def issuer(self) -> str:
         """`iss`, as verified."""
         return str(self.claims["iss"])

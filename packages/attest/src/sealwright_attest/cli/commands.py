@@ -126,6 +126,7 @@ def _recheck(options: argparse.Namespace, write: Write) -> int:
         policy=_policy(options.policy) if options.policy else None,
         root=read_file(options.root) if options.root else None,
         level=EvidenceLevel(options.level),
+        incarnation=options.incarnation,
     )
     named = {"log_id": found.log_id, "statement_sha256": found.statement_digest, "signed": found.signed}
     if options.json:

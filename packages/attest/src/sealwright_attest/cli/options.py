@@ -90,6 +90,7 @@ def make_parser() -> argparse.ArgumentParser:
     recheck.add_argument("--policy", metavar="FILE", help="your own policy; without it the authority's")
     recheck.add_argument("--root", metavar="FILE", help="the pinned root: its admission key must have signed")
     recheck.add_argument("--level", default="none", choices=_LEVELS, help="the least level of the evidence")
+    recheck.add_argument("--incarnation", metavar="ID", help="the log id that it must be about")
     recheck.add_argument("--json", action="store_true")
     recheck.set_defaults(command="recheck")
 

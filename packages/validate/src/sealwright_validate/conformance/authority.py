@@ -17,6 +17,7 @@ from sealwright_validate.conformance.keys import SigningKey, compact_json, jws, 
 from sealwright_validate.encoding import encode_base64url
 
 HOUR: Final = 3600
+ADMISSIONS: Final = "http://127.0.0.1:8420/admissions"
 DAY: Final = 24 * HOUR
 
 
@@ -63,7 +64,8 @@ class Incarnation:
 
     def listed(self) -> dict[str, Any]:
         """The incarnation's entry in a manifest."""
-        return {"id": self.log_id, "origin": self.origin, "jwk": self.jwk, "evidence": self.evidence}
+        named = {"id": self.log_id, "link": f"{ADMISSIONS}/{self.log_id}", "origin": self.origin}
+        return {**named, "jwk": self.jwk, "evidence": self.evidence}
 
 
 class ThrowawayAuthority:

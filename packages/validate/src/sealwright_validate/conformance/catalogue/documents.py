@@ -85,6 +85,10 @@ def _other_log_id(members: Members) -> None:
     members["incarnations"][0]["id"] = "a" * 16
 
 
+def _link(link: object) -> Spoil:
+    return lambda members: members["incarnations"][0].update(link=link)
+
+
 def _private_key(members: Members) -> None:
     members["keys"][0]["jwk"]["d"] = "AAAA"
 
@@ -157,6 +161,8 @@ def _flaws(now: int) -> dict[str, tuple[str, Spoil, Reason]]:
             lambda it: it.update(version=1, authority="x"),
             Reason.MANIFEST_ROLLED_BACK,
         ),
+        "link_no_text": ("a link that is no text", _link(1), malformed),
+        "link_no_address": ("a link that a browser would run", _link("javascript:alert(1)"), malformed),
         "private_key_published": ("a private member in a JWK", _private_key, malformed),
         "unknown_status": ("a status that is none", _change_key(status="resting"), malformed),
         "unknown_evidence": ("an evidence level that is none", _change_key(evidence="trust me"), malformed),
