@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from authority_support.programs import Programs, until
-from signer_support.channel import Far, free_port, key_of, start_far
+from signer_support.channel import Far, key_of, start_far
+from signer_support.ports import reserved_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.enable_socket]
 
@@ -58,7 +59,7 @@ def test_a_signer_elsewhere_alone_issues_and_is_replaced_when_it_dies(folder: Pa
 
 
 def test_a_host_that_is_away_keeps_nothing_from_starting_and_joins_when_it_comes(folder: Path) -> None:
-    port, key = free_port(), key_of(folder / "far")
+    port, key = reserved_port(), key_of(folder / "far")
     site = Programs(folder, settings(port, key, 1))
     far: Far | None = None
     try:

@@ -16,7 +16,6 @@ from typing import Any
 import httpx
 import pytest
 
-from authority_support.ports import reserved_port
 from sealwright.cli.main import main
 from sealwright.config.model import WitnessConfig
 from sealwright.drills.sandbox import Sandbox
@@ -26,6 +25,7 @@ from sealwright_validate.encoding import decode_base64url
 from sealwright_validate.keyset import LogKey
 from sealwright_validate.note import open_checkpoint
 from sealwright_validate.witnesses import WitnessPolicy
+from signer_support.ports import reserved_port
 
 pytestmark = [
     pytest.mark.slow,

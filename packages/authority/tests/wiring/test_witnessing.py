@@ -10,7 +10,6 @@ import msgspec
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from authority_support.ports import reserved_port
 from authority_support.witnesses import ForkingScribe, TestClock, vkey_of_nobody
 from sealwright.config import Config
 from sealwright.config.model import WitnessConfig
@@ -20,6 +19,7 @@ from sealwright.ledger.cosigning import QUORUM_PATIENCE
 from sealwright.ledger.files import LedgerFiles
 from sealwright.ledger.model import Log
 from sealwright.wiring.witnessing import Witnessing
+from signer_support.ports import reserved_port
 
 
 class Wired:

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from signer_support.channel import free_port
+from signer_support.ports import reserved_port
 
 PATIENCE = 90.0
 """Seconds; far beyond what anything here takes."""
@@ -42,8 +42,8 @@ class Programs:
 
     def __init__(self, folder: Path, settings: str) -> None:
         self.state, self.output, self.file = folder / "state", folder / "output", folder / "sealwright.toml"
-        self.port = free_port()
-        demo = f"[demo]\nguarded_port = {free_port()}\nordinary_port = {free_port()}\n"
+        self.port = reserved_port()
+        demo = f"[demo]\nguarded_port = {reserved_port()}\nordinary_port = {reserved_port()}\n"
         self.file.write_text(f"{settings}\n[server]\nport = {self.port}\n{demo}")
         self.process: subprocess.Popen[bytes] | None = None
 

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import secrets
 import select
 import socket
 import subprocess
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from sealwright_signer.remote.channel import key_text, open_key
+from signer_support.ports import reserved_port
 
 START = 60.0
 """Seconds; far beyond what a start takes."""
@@ -56,7 +56,7 @@ def start_far(
         [
             *words,
             "--listen",
-            f"{listen}:{port or free_port()}",
+            f"{listen}:{port or reserved_port()}",
             *allow,
             "--state",
             str(folder),
@@ -72,21 +72,6 @@ def start_far(
     assert said.startswith("serving "), said
     address, _, key = said.removeprefix("serving ").strip().partition("#")
     return Far(process, int(address.rpartition(":")[2]), key, folder)
-
-
-def free_port() -> int:
-    """A loopback port that is still free when it is used.
-
-    It is below those that the kernel gives away by itself, and no other process of these tests gets the same
-    while this one lives: each holds an abstract name for its ports, which ends with the process.
-    """
-    while True:
-        port = 10_000 + secrets.randbelow(20_000)
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as name:
-            name.bind(f"\0sealwright-test-port-{port}")
-            socket.create_server(("127.0.0.1", port)).close()
-            os.dup(name.fileno())  # held until this process ends
-            return port
 
 
 @dataclass(slots=True)
