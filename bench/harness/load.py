@@ -7,25 +7,21 @@ answers fast and wrongly measures nothing.
 import base64
 import http.client
 import json
-import os
-import shutil
-import subprocess
 import threading
 import time
 import urllib.parse
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import jwt
 
 from harness import procfs
-from harness.model import NotMeasured, WrongAnswer
+from harness.model import WrongAnswer
+from harness.wrk import run_wrk
 
 CONNECTIONS = 32
 SAMPLE_EVERY = 0.25  # seconds
-SCRIPT = Path(__file__).with_name("wrk.lua")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,44 +83,12 @@ class Load:
         return self.rate / sum(self.cores.values())
 
 
-def wrk_program() -> str:
-    """Where wrk is; raises NotMeasured where it is not installed."""
-    if program := shutil.which("wrk"):
-        return program
-    raise NotMeasured("wrk is not installed (Debian package wrk)")
-
-
 def drive(target: Target, seconds: int) -> dict[str, int]:
-    """Run wrk for this long and return what bench/harness/wrk.lua wrote; raises WrongAnswer on any failed
-    request.
-    """
-    command = [
-        wrk_program(),
-        "-t1",
-        f"-c{CONNECTIONS}",
-        f"-d{seconds}s",
-        "--timeout",
-        "10s",
-        "-s",
-        str(SCRIPT),
-    ]
-    ran = subprocess.run(
-        [*command, f"http://127.0.0.1:{target.port}{target.path}"],
-        env={
-            **os.environ,
-            "BENCH_BODY": target.body,
-            "BENCH_AUTHORIZATION": target.authorization,
-            **({"BENCH_VARY": "1"} if target.vary else {}),
-        },
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    lines = [line for line in ran.stdout.splitlines() if line.startswith("BENCH ")]
-    found: dict[str, int] = json.loads(lines[0].removeprefix("BENCH "))
-    if found["refused"] or found["broken"] or not found["requests"]:
-        raise WrongAnswer(f"{target.issuer}: {found}")
-    return found
+    """Run wrk for this long; raises WrongAnswer on any failed request."""
+    url = f"http://127.0.0.1:{target.port}{target.path}"
+    sent = {"BENCH_BODY": target.body, "BENCH_AUTHORIZATION": target.authorization}
+    sent |= {"BENCH_VARY": "1"} if target.vary else {}
+    return run_wrk(url, CONNECTIONS, seconds, **sent)
 
 
 def call(target: Target, method: str, path: str, body: str | None = None) -> Any:

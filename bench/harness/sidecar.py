@@ -5,10 +5,7 @@ May hand back a figure only when every answer was a 200, and only after a forged
 
 import contextlib
 import http.client
-import json
-import os
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -16,16 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import procfs
-from harness.load import wrk_program
 from harness.model import NotMeasured, WrongAnswer
 from harness.processes import free_port, running, wait_for_answer
+from harness.wrk import run_wrk
 from sealwright_validate.conformance.authority import ThrowawayAuthority
 from sealwright_validate.conformance.server import LoopbackServer, Served
 
 CONNECTIONS = 16
 TOKENS = 64
 LIFE = 600  # seconds that a manifest lives
-SCRIPT = Path(__file__).with_name("wrk_tokens.lua")
 FORBIDDEN = (http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN)
 SIDECAR = """
 listen = "127.0.0.1:{port}"
@@ -161,28 +157,9 @@ def require_guarded(found: Front, made: Issuer) -> None:
 
 def load(found: Front, made: Issuer, path: str, seconds: int) -> Stretch:
     """Put NGINX under load for this long; raises WrongAnswer on any answer but 200."""
-    command = [
-        wrk_program(),
-        "-t1",
-        f"-c{CONNECTIONS}",
-        f"-d{seconds}s",
-        "--timeout",
-        "10s",
-        "-s",
-        str(SCRIPT),
-    ]
     before = procfs.cpu_seconds([found.pid])[found.pid]
-    ran = subprocess.run(
-        [*command, f"http://127.0.0.1:{found.port}{path}"],
-        env={**os.environ, "BENCH_TOKENS": str(made.tokens)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    url = f"http://127.0.0.1:{found.port}{path}"
+    told = run_wrk(url, CONNECTIONS, seconds, BENCH_TOKENS=str(made.tokens))
     used = procfs.cpu_seconds([found.pid])[found.pid] - before
-    lines = [line for line in ran.stdout.splitlines() if line.startswith("BENCH ")]
-    told: dict[str, int] = json.loads(lines[0].removeprefix("BENCH "))
-    if told["refused"] or told["broken"] or not told["requests"]:
-        raise WrongAnswer(f"{path}: {told}")
     rate = told["requests"] / (told["microseconds"] / 1e6)
     return Stretch(rate, told["p50"] / 1e3, told["p99"] / 1e3, used * 1e6 / told["requests"])

@@ -11,10 +11,11 @@ from functools import partial
 
 import ours
 from harness import machine, peers
-from harness.load import CONNECTIONS, Load, Target, measure, memory, wrk_program
+from harness.load import CONNECTIONS, Load, Target, measure, memory
 from harness.model import Cell, Floor, NotMeasured, Outcome, Part, Setting, Table, WrongAnswer, median, spread
 from harness.procfs import Memory
 from harness.rounds import interleave, paired_ratio
+from harness.wrk import wrk_program
 
 FLOOR = 2.0
 ELLIPTIC = "ES256"
