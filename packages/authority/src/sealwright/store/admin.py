@@ -4,15 +4,12 @@ approved.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 from sqlalchemy import (
     Boolean,
     Column,
-    Connection,
     Engine,
     Float,
     Integer,
@@ -22,11 +19,11 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError
 
 from sealwright.admin.model import Action, AuditEntry, ChangeRequest, Consent, Details
-from sealwright.errors import Refused, Unavailable
-from sealwright.store.db import metadata, reader
+from sealwright.errors import Refused
+from sealwright.store.db import metadata, reader, transaction
 
 audit = Table(
     "audit",
@@ -63,15 +60,6 @@ consent_table = Table(
 )
 
 
-@contextmanager
-def _transaction(engine: Engine) -> Iterator[Connection]:
-    try:
-        with engine.begin() as connection:
-            yield connection
-    except SQLAlchemyError as error:
-        raise Unavailable("store_unavailable", "The state store does not answer.", str(error)) from error
-
-
 class SqlAuditStore:
     """`AuditStore` on a database."""
 
@@ -81,14 +69,14 @@ class SqlAuditStore:
 
     def last(self) -> AuditEntry | None:
         """See the port."""
-        with _transaction(self._reader) as connection:
+        with transaction(self._reader) as connection:
             row = connection.execute(select(audit).order_by(audit.c.seq.desc()).limit(1)).mappings().first()
         return _entry(row) if row is not None else None
 
     def append(self, entry: AuditEntry) -> None:
         """See the port."""
         row = {**msgspec.structs.asdict(entry), "details": _encoded(entry.details)}
-        with _transaction(self._engine) as connection:
+        with transaction(self._engine) as connection:
             try:
                 connection.execute(insert(audit), row)
             except IntegrityError as error:
@@ -97,18 +85,18 @@ class SqlAuditStore:
     def page(self, after: int, limit: int) -> list[AuditEntry]:
         """See the port."""
         query = select(audit).where(audit.c.seq > after).order_by(audit.c.seq).limit(limit)
-        with _transaction(self._reader) as connection:
+        with transaction(self._reader) as connection:
             return [_entry(row) for row in connection.execute(query).mappings()]
 
     def unstated(self, limit: int) -> list[AuditEntry]:
         """See the port."""
         query = select(audit).where(audit.c.stated.is_(False)).order_by(audit.c.seq).limit(limit)
-        with _transaction(self._reader) as connection:
+        with transaction(self._reader) as connection:
             return [_entry(row) for row in connection.execute(query).mappings()]
 
     def mark_stated(self, seq: int) -> None:
         """See the port."""
-        with _transaction(self._engine) as connection:
+        with transaction(self._engine) as connection:
             connection.execute(update(audit).where(audit.c.seq == seq).values(stated=True))
 
 
@@ -123,13 +111,13 @@ class SqlApprovalStore:
         """See the port."""
         row = msgspec.structs.asdict(request)
         row |= {"action": request.action.value, "details": _encoded(request.details), "granted": False}
-        with _transaction(self._engine) as connection:
+        with transaction(self._engine) as connection:
             connection.execute(insert(change_request), row)
 
     def request(self, request_id: str) -> ChangeRequest | None:
         """See the port."""
         query = select(change_request).where(change_request.c.id == request_id)
-        with _transaction(self._reader) as connection:
+        with transaction(self._reader) as connection:
             row = connection.execute(query).mappings().first()
         return _request(row) if row is not None else None
 
@@ -140,7 +128,7 @@ class SqlApprovalStore:
             .where(change_request.c.requested_at >= since, change_request.c.granted.is_(False))
             .order_by(change_request.c.requested_at, change_request.c.id)
         )
-        with _transaction(self._reader) as connection:
+        with transaction(self._reader) as connection:
             return [_request(row) for row in connection.execute(query).mappings()]
 
     def add_consent(self, consent: Consent) -> None:
@@ -148,7 +136,7 @@ class SqlApprovalStore:
         known = select(consent_table.c.at).where(
             consent_table.c.request_id == consent.request_id, consent_table.c.operator == consent.operator
         )
-        with _transaction(self._engine) as connection:
+        with transaction(self._engine) as connection:
             if connection.execute(known).first() is None:
                 connection.execute(insert(consent_table), msgspec.structs.asdict(consent))
 
@@ -159,7 +147,7 @@ class SqlApprovalStore:
             .where(consent_table.c.request_id == request_id)
             .order_by(consent_table.c.at, consent_table.c.operator)
         )
-        with _transaction(self._reader) as connection:
+        with transaction(self._reader) as connection:
             return [Consent(**row) for row in connection.execute(query).mappings()]
 
     def grant(self, request_id: str) -> None:
@@ -169,7 +157,7 @@ class SqlApprovalStore:
             .where(change_request.c.id == request_id, change_request.c.granted.is_(False))
             .values(granted=True)
         )
-        with _transaction(self._engine) as connection:
+        with transaction(self._engine) as connection:
             granted = connection.execute(statement).rowcount
         if granted != 1:
             raise Refused("already_granted", "The approval was handed out before; ask for a new one.")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, MetaData, create_engine, event, inspect
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from sealwright.errors import Misconfigured, Unavailable
@@ -84,6 +84,20 @@ def writing(engine: Engine) -> Iterator[Connection]:
     """
     with available(), engine.begin() as connection:
         yield connection
+
+
+@contextlib.contextmanager
+def transaction(engine: Engine, store: str = "state store") -> Iterator[Connection]:
+    """One transaction of a store whose callers try again later, whatever the database says.
+
+    Raises:
+        Unavailable: `store_unavailable`.
+    """
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except SQLAlchemyError as error:
+        raise Unavailable("store_unavailable", f"The {store} does not answer.", str(error)) from error
 
 
 def open_state(directory: Path) -> Engine:

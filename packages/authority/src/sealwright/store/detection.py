@@ -7,8 +7,8 @@ ledger's group commit nor it for them; any engine will do. Never decides what an
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,6 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import SQLAlchemyError
 
 from sealwright.detection.adoption import AudienceSeen
 from sealwright.detection.model import (
@@ -47,8 +46,7 @@ from sealwright.detection.model import (
     ValidatorFacts,
     ValidatorStatus,
 )
-from sealwright.errors import Unavailable
-from sealwright.store.db import open_engine, reader
+from sealwright.store.db import open_engine, reader, transaction
 
 DATABASE = "detection.db"
 ALARM_LOCK = 0x5EA1A1A2
@@ -128,13 +126,7 @@ def _insert(connection: Connection, table: Table) -> Any:
     return (postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert)(table)
 
 
-@contextmanager
-def _transaction(engine: Engine) -> Iterator[Connection]:
-    try:
-        with engine.begin() as connection:
-            yield connection
-    except SQLAlchemyError as error:
-        raise Unavailable("store_unavailable", "The detection store does not answer.", str(error)) from error
+_transaction = partial(transaction, store="detection store")
 
 
 class SqlObservationStore:

@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -26,12 +25,10 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.exc import SQLAlchemyError
 
-from sealwright.errors import Unavailable
 from sealwright.ids import new_id
 from sealwright.response.ssf.model import Event, Stream, Waiting
-from sealwright.store.db import metadata, reader
+from sealwright.store.db import metadata, reader, transaction
 
 PENDING, TAKEN, FAILED = "pending", "taken", "failed"
 
@@ -66,15 +63,6 @@ _SETTLE = (
 )
 
 
-@contextmanager
-def _transaction(engine: Engine) -> Iterator[Connection]:
-    try:
-        with engine.begin() as connection:
-            yield connection
-    except SQLAlchemyError as error:
-        raise Unavailable("store_unavailable", "The state store does not answer.", str(error)) from error
-
-
 class SqlStreamStore:
     """`StreamStore` on a database."""
 
@@ -85,7 +73,7 @@ class SqlStreamStore:
     def put_stream(self, stream: Stream) -> None:
         """See the port."""
         content = msgspec.json.encode(stream).decode()
-        with _transaction(self._engine) as connection:
+        with transaction(self._engine) as connection:
             changed = connection.execute(
                 update(streams_table)
                 .where(streams_table.c.stream_id == stream.stream_id)
@@ -97,24 +85,24 @@ class SqlStreamStore:
     def stream(self, stream_id: str) -> Stream | None:
         """See the port."""
         query = select(streams_table.c.content).where(streams_table.c.stream_id == stream_id)
-        with _transaction(self._reader) as connection:
+        with transaction(self._reader) as connection:
             content = connection.execute(query).scalar_one_or_none()
         return msgspec.json.decode(content, type=Stream) if content is not None else None
 
     def streams(self) -> list[Stream]:
         """See the port."""
-        with _transaction(self._reader) as connection:
+        with transaction(self._reader) as connection:
             return _streams(connection)
 
     def delete_stream(self, stream_id: str) -> None:
         """See the port."""
-        with _transaction(self._engine) as connection:
+        with transaction(self._engine) as connection:
             connection.execute(delete(streams_table).where(streams_table.c.stream_id == stream_id))
             connection.execute(delete(outbox).where(outbox.c.stream_id == stream_id))
 
     def emit(self, events: Sequence[Event], issuer: str, now: float, only: str | None = None) -> int:
         """See the port."""
-        with _transaction(self._engine) as connection:
+        with transaction(self._engine) as connection:
             return put(connection, events, issuer, now, only)
 
     def waiting(self, stream_id: str, limit: int) -> list[Waiting]:
@@ -125,7 +113,7 @@ class SqlStreamStore:
             .order_by(outbox.c.seq)
             .limit(limit)
         )
-        with _transaction(self._reader) as connection:
+        with transaction(self._reader) as connection:
             return [_waiting(row) for row in connection.execute(query)]
 
     def acknowledge(self, taken: Mapping[str, Collection[str]]) -> int:
@@ -143,14 +131,14 @@ class SqlStreamStore:
             .where(outbox.c.state == PENDING)
             .group_by(outbox.c.stream_id)
         )
-        with _transaction(self._reader) as connection:
+        with transaction(self._reader) as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
 
     def _settle(self, ends: Sequence[tuple[str, str, str, str | None]]) -> int:
         """Stream, `jti`, what becomes of it, and why; each that waits, all in one transaction."""
         if not ends:
             return 0
-        with _transaction(self._engine) as connection:
+        with transaction(self._engine) as connection:
             return sum(
                 connection.execute(_SETTLE, {"whose": stream, "which": jti, "ends": end, "why": why}).rowcount
                 for stream, jti, end, why in ends
