@@ -22,6 +22,7 @@ from sealwright.errors import Refused
 from sealwright.ledger.files import LedgerFiles
 from sealwright.ledger.model import Log
 from sealwright.ledger.note import open_checkpoint, parse_vkey
+from sealwright.wiring.cold import cold_files
 from sealwright.wiring.signers import SignerEntry, SignerList
 from sealwright_signer.client import Connection, SignerGone, SignerRefused
 from sealwright_validate import errors as validate_errors
@@ -94,7 +95,7 @@ async def _ask(state: Path, entry: SignerEntry) -> dict[str, Any] | None:
 def _heads(config: Config, logs: Sequence[Log], now: float) -> Rows:
     """Every live log's head, and each closed one's once, and whenever it is not what it was."""
     policy = _policy(config)
-    files = LedgerFiles(config.state.path / "ledger", config.cold)
+    files = LedgerFiles(config.state.path / "ledger", cold_files(config))
     known = set(_ended(config.lake))
     rows = []
     for stored in logs:

@@ -19,7 +19,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape, unescape
 
-from authority_support.ports import reserved_port
+from signer_support.ports import reserved_port
 
 BUCKET, ACCESS, SECRET = "archive", "test-access", "test-secret-of-a-test-server"
 PAGE = 3
