@@ -7,6 +7,7 @@ leave a half-written file behind under the real name.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -29,6 +30,22 @@ def writing(place: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise Misconfigured("cannot_write", f"cannot write {place}: {error.strerror or error}") from error
+
+
+def require_writable(folder: Path) -> None:
+    """Refuse a folder in which nothing could be made, itself included where it is not there; makes nothing.
+
+    Raises:
+        Misconfigured: `cannot_write`.
+    """
+    nearest = folder
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
+    with writing(folder):
+        if not nearest.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def write_private(file: Path, content: bytes) -> None:

@@ -8,6 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec.structs import replace
 
+from authority_support.postgres import POSTGRESQL, database
 from sealwright.admin.model import Action, Approval, ChangeRequest, Consent
 from sealwright.admin.rules import approval_of
 from sealwright.errors import Refused
@@ -15,13 +16,15 @@ from sealwright.response.affected import Missing, Question, Reach, Scope, Touche
 from sealwright.response.notices import (
     Delivery,
     Notice,
+    SignedNotice,
     approval_details,
+    changed,
     composed,
     publish,
     signed_notice,
     text_of,
 )
-from sealwright.store.db import open_state
+from sealwright.store.db import make_tables, open_state
 from sealwright.store.notices import SqlNoticeStore
 
 NOW = 1_800_000_000.0
@@ -38,8 +41,13 @@ class Signer:
         return "notice-key"
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqlNoticeStore]:
+@pytest.fixture(params=["sqlite", POSTGRESQL])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlNoticeStore]:
+    if request.param == "postgresql":
+        with database() as engine:
+            make_tables(engine)
+            yield SqlNoticeStore(engine)
+        return
     engine = open_state(tmp_path)
     yield SqlNoticeStore(engine)
     engine.dispose()
@@ -127,13 +135,13 @@ def test_a_notice_is_signed_so_that_others_can_check_it() -> None:
 
 def test_a_correction_supersedes_and_says_what_was_wrong(store: SqlNoticeStore) -> None:
     first = composed(whole(), "incident-1", "tenant-a", NOW)
-    store.add(first, "signed")
+    store.add([SignedNotice(first, "signed")])
     with pytest.raises(Refused, match="correction_unexplained"):
         composed(whole(), "incident-1", "tenant-a", NOW + 9, before=first)
     second = composed(
         whole(), "incident-1", "tenant-a", NOW + 9, store.latest("incident-1", "tenant-a"), "More found."
     )
-    store.add(second, "signed")
+    store.add([SignedNotice(second, "signed")])
     assert (second.version, second.supersedes) == (2, first.id)
     assert f"replaces notice {first.id}: More found." in text_of(second)
     assert store.latest("incident-1", "tenant-a") == second
@@ -142,9 +150,34 @@ def test_a_correction_supersedes_and_says_what_was_wrong(store: SqlNoticeStore) 
 
 def test_what_was_sent_is_never_changed(store: SqlNoticeStore) -> None:
     notice = composed(whole(), "incident-1", "tenant-a", NOW)
-    store.add(notice, "signed")
+    store.add([SignedNotice(notice, "signed")])
+    other = composed(whole(), "incident-1", "tenant-b", NOW)
     with pytest.raises(Refused, match="notice_exists"):
-        store.add(notice, "otherwise")
+        store.add([SignedNotice(other, "signed"), SignedNotice(notice, "otherwise")])
+    assert store.notice(notice.id) == SignedNotice(notice, "signed")
+    assert store.notice(other.id) is None, "all or none"
+    assert store.of_incident("incident-1") == [SignedNotice(notice, "signed")]
+    assert store.of_incident("incident-2") == []
+
+
+def test_a_notice_that_is_not_the_next_version_is_not_sent(store: SqlNoticeStore) -> None:
+    first = composed(whole(), "incident-1", "tenant-a", NOW)
+    publish([first], "incident-1", store, Signer(), approved(first), NOW)
+    with pytest.raises(Refused, match="notice_exists"):
+        publish([first], "incident-1", store, Signer(), approved(first), NOW)
+    third = replace(composed(whole(), "incident-1", "tenant-a", NOW, first, "More."), supersedes="another")
+    with pytest.raises(Refused, match="notice_outdated"):
+        publish([third], "incident-1", store, Signer(), approved(third), NOW)
+    assert store.of_incident("incident-1")[0].notice == first
+
+
+def test_who_was_told_wrongly_is_told_that_nothing_was_touched() -> None:
+    first = composed(whole(), "incident-1", "tenant-b", NOW)
+    nothing = replace(whole(), touched=[], reach=[])
+    second = composed(nothing, "incident-1", "tenant-b", NOW, first, "The report was wrong.")
+    assert changed(second, first)
+    assert "Nothing of yours was touched or in reach" in text_of(second)
+    assert not changed(replace(second, version=3, issued_at=NOW + 9), second)
 
 
 def test_no_single_operator_sends_notices_and_an_approval_is_for_exactly_these(store: SqlNoticeStore) -> None:

@@ -1,6 +1,9 @@
+"""The contract of `LedgerStore`: SQLite as a file and in memory, and PostgreSQL."""
+
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from sqlite3 import IntegrityError
 
@@ -8,23 +11,29 @@ import pytest
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import IntegrityError as SqlIntegrityError
 
+from authority_support.postgres import POSTGRESQL, database
 from sealwright.errors import Refused, Unavailable
-from sealwright.ledger.model import Entry, Log
+from sealwright.ledger.model import Entry, Log, Place, Tombstone
 from sealwright.store.db import make_tables, open_engine, open_state
 from sealwright.store.ledger import SqlLedgerStore
+from sealwright_signer.journal import token_leaf
 
 LOG_ID = "abcdefghijklmnop"
 NODES = (b"n" * 32,)
 
 
-@pytest.fixture(params=["file", "memory"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
+@pytest.fixture(params=["file", "memory", POSTGRESQL])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     """A SQLite file has a way of its own to append; everything else goes through SQLAlchemy."""
-    if request.param == "file":
-        return open_state(tmp_path)
-    engine = open_engine("sqlite://")
+    if request.param == "postgresql":
+        with database() as engine:
+            make_tables(engine)
+            yield engine
+        return
+    engine = open_state(tmp_path) if request.param == "file" else open_engine("sqlite://")
     make_tables(engine)
-    return engine
+    yield engine
+    engine.dispose()
 
 
 @pytest.fixture
@@ -129,3 +138,48 @@ def test_a_full_disk_stores_nothing_and_takes_the_same_batch_when_there_is_room(
     store.append(5, large, log(500), NODES)
     assert store.entries(LOG_ID, 0, 1_000) == [*entries(0, 5), *large]
     assert store.log(LOG_ID) == log(500)
+
+
+def test_leaves_are_found_by_place_digest_and_key(store: SqlLedgerStore) -> None:
+    digests, keys = [bytes([n]) * 32 for n in range(6)], [bytes([n % 2]) * 32 for n in range(6)]
+    leaves = [token_leaf(digests[n], keys[n], 100 + n, 700 + n, b"r" * 32) for n in range(6)]
+    rows = [Entry(n, leaf, b"record" if n % 2 else None) for n, leaf in enumerate(leaves)]
+    store.append(0, rows, log(6), NODES)
+    assert store.leaves(LOG_ID, 2, 4) == [row.leaf for row in rows[2:4]]
+    assert store.leaf(LOG_ID, 9) is None
+    assert store.find(bytes([3]) * 32) == [Place(LOG_ID, 3)]
+    assert store.find(b"x" * 32) == []
+    assert store.last_use(LOG_ID, bytes([1]) * 32, 6) == 105
+    assert store.last_use(LOG_ID, bytes([1]) * 32, 0) is None
+    assert store.purge_records(bytes([1]) * 32) == 3
+    assert [entry.record for entry in store.entries(LOG_ID, 0, 6)] == [None] * 6
+    assert [entry.leaf for entry in store.entries(LOG_ID, 0, 6)] == [row.leaf for row in rows]
+
+
+def test_a_record_that_is_erased_leaves_a_tombstone_and_its_leaf(store: SqlLedgerStore) -> None:
+    store.append(0, entries(0, 3), log(3), NODES)
+    gone = Tombstone(LOG_ID, 1, 50, "asked")
+    store.erase_record(gone)
+    assert store.erased(LOG_ID, 1) == gone
+    assert store.erased(LOG_ID, 2) is None
+    assert store.entries(LOG_ID, 1, 2) == [Entry(1, b"leaf 1", None)]
+
+
+def test_logs_are_counted_and_listed_oldest_first_and_added_once(store: SqlLedgerStore) -> None:
+    other = Log("ponmlkjihgfedcba", "test/ponmlkjihgfedcba", "key", 0, "", None)
+    for _ in range(2):
+        store.add_log(other, 5)
+    store.close_log(LOG_ID, 9)
+    store.close_log(LOG_ID, 10)
+    assert [(one.log_id, one.closed_at) for one in store.logs()] == [(LOG_ID, 9), (other.log_id, None)]
+    assert store.counts() == (2, 1)
+
+
+def test_what_the_head_proves_can_be_put_back(store: SqlLedgerStore) -> None:
+    store.append(0, entries(0, 3), log(3), NODES)
+    store.restore_leaf(LOG_ID, 1, b"as it was")
+    store.restore_frontier(LOG_ID, 3, NODES * 2)
+    assert store.entries(LOG_ID, 1, 2) == [Entry(1, b"as it was", b"record 1")]
+    assert store.frontier(LOG_ID) == NODES * 2
+    with pytest.raises(Refused, match="head_moved"):
+        store.restore_frontier(LOG_ID, 2, NODES)

@@ -145,6 +145,19 @@ class Approvals:
         )
         return approval
 
+    async def rehearse(self, request_id: str) -> Approval:
+        """What `approval` would give now; nothing is handed out, and nothing is kept.
+
+        Raises:
+            Refused: what `approval` would refuse.
+        """
+        request = await self._known(request_id)
+        consents = await asyncio.to_thread(self._store.consents, request_id)
+        approval = approval_of(request, consents, self._clock.now())
+        if request_id not in {waiting.id for waiting in await self.open_requests()}:
+            raise Refused("already_granted", "The approval was handed out before; ask for a new one.")
+        return approval
+
     async def open_requests(self) -> list[ChangeRequest]:
         """Requests that can still be approved, oldest first."""
         return await asyncio.to_thread(self._store.open_requests, self._clock.now() - REQUEST_LIFE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,12 @@ from sealwright.cli.scope import answer, asked, current_lake
 from sealwright.clock import SystemClock
 from sealwright.config import Config
 from sealwright.errors import Refused
-from sealwright.files import writing
+from sealwright.files import require_writable, writing
 from sealwright.response.affected import Scope
-from sealwright.response.notices import Notice, composed, text_of
+from sealwright.response.notices import Notice, changed, composed, text_of
 
 DRAFTS = "drafts.json"
+OPERATOR = r"[A-Za-z0-9._@-]{1,64}"
 
 
 class Drafts(msgspec.Struct, frozen=True):
@@ -33,10 +35,53 @@ def whole_scope(config: Config, key: str) -> Scope:
 
 
 def composed_for(found: Scope, incident: str) -> list[Notice]:
-    """One notice for each tenant that was touched or in reach."""
-    tenants = sorted({row.tenant for row in found.touched} | {row.tenant for row in found.reach})
+    """The first notice for each tenant that was touched or in reach."""
+    return [composed(found, incident, tenant, SystemClock().now()) for tenant in _tenants(found)]
+
+
+def due(admin: Admin, found: Scope, incident: str, correction: str) -> list[Notice]:
+    """The notices that tenants are to get now: a first one, or a correction where it says anything new.
+
+    Raises:
+        Refused: `correction_unexplained` where only corrections would be due, and none is explained.
+    """
+    before = _newest(admin, incident)
     now = SystemClock().now()
-    return [composed(found, incident, tenant, now) for tenant in tenants]
+    first = [composed(found, incident, tenant, now) for tenant in _tenants(found) if tenant not in before]
+    why = correction or "unexplained"
+    next_ones = [composed(found, incident, tenant, now, last, why) for tenant, last in before.items()]
+    corrections = [one for one in next_ones if changed(one, before[one.tenant])]
+    if corrections and not correction:
+        tenants = ", ".join(one.tenant for one in corrections)
+        text = f"these have a notice that says something else now: {tenants}; explain it with --correction"
+        if not first:
+            raise Refused("correction_unexplained", text)
+        sys.stderr.write(text + "\n")
+        return first
+    return [*first, *corrections]
+
+
+def _tenants(found: Scope) -> list[str]:
+    return sorted({row.tenant for row in found.touched} | {row.tenant for row in found.reach})
+
+
+def _newest(admin: Admin, incident: str) -> dict[str, Notice]:
+    """The newest notice of each tenant that has one."""
+    told = admin.get("/admin/notices", incident=incident)["notices"]
+    every = [msgspec.convert(one["notice"], Notice) for one in told]
+    return {notice.tenant: notice for notice in sorted(every, key=lambda one: one.version)}
+
+
+def require_askable(out: Path, operator: str) -> None:
+    """Refuse what asking for agreement would refuse.
+
+    Raises:
+        Refused: `no_operator`.
+        Misconfigured: `cannot_write`.
+    """
+    if not re.fullmatch(OPERATOR, operator):
+        raise Refused("no_operator", "say with --operator who asks: letters, digits, . _ @ -, at most 64")
+    require_writable(out)
 
 
 def ask(admin: Admin, drafts: Drafts, out: Path, operator: str) -> str:
@@ -53,17 +98,36 @@ def ask(admin: Admin, drafts: Drafts, out: Path, operator: str) -> str:
     return request
 
 
-def require_sendable(admin: Admin, out: Path, request: str) -> Drafts:
-    """The drafts, if there is an open request to send them.
+def require_sendable(admin: Admin, out: Path, request: str) -> int:
+    """How many notices `send` would sign now.
 
     Raises:
-        Refused: `no_drafts`, or `unknown_request`.
+        Refused: what `send` would refuse.
+        Misconfigured: the folder cannot be written.
     """
+    return len(_send(admin, out, request, dry=True))
+
+
+def send(admin: Admin, out: Path, request: str) -> int:
+    """Have the agreed drafts signed, write them for their tenants, and keep that they were handed over."""
+    signed = _send(admin, out, request, dry=False)
+    write(out, signed)
+    for one in signed:
+        admin.post(f"/admin/notices/{one['id']}/delivered", {"channel": "file", "outcome": "written"})
+    return len(signed)
+
+
+def _send(admin: Admin, out: Path, request: str, *, dry: bool) -> list[dict[str, Any]]:
     drafts = _drafts(out)
-    asked = {one["id"]: one for one in admin.get("/admin/approvals")["requests"]}
-    if request not in asked or asked[request]["subject"] != drafts.incident:
-        raise Refused("unknown_request", f"there is no open request {request} for the drafts in {out}")
-    return drafts
+    require_writable(out)  # before an approval is used up
+    body = {
+        "incident": drafts.incident,
+        "notices": msgspec.to_builtins(drafts.notices),
+        "request": request,
+        "dry": dry,
+    }
+    told: list[dict[str, Any]] = admin.post("/admin/notices/send", body)["notices"]
+    return told
 
 
 def _drafts(out: Path) -> Drafts:
@@ -73,22 +137,13 @@ def _drafts(out: Path) -> Drafts:
         raise Refused("no_drafts", f"there are no drafts in {out}") from error
 
 
-def send(admin: Admin, out: Path, request: str) -> int:
-    """Have the agreed drafts signed, write them for their tenants, and keep that they were handed over."""
-    drafts = _drafts(out)
-    body = {
-        "incident": drafts.incident,
-        "notices": msgspec.to_builtins(drafts.notices),
-        "request": request,
-    }
-    signed: list[dict[str, Any]] = admin.post("/admin/notices/send", body)["notices"]
-    for one in signed:
-        with writing(out):
+def write(out: Path, signed: list[dict[str, Any]]) -> None:
+    """Write notices to a folder: signed, and as text."""
+    with writing(out):
+        out.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for one in signed:
             (out / f"{one['id']}.jws").write_text(one["signed"] + "\n", encoding="utf-8")
             (out / f"{one['id']}.txt").write_text(one["text"], encoding="utf-8")
-        log = {"tenant": one["tenant"], "channel": "file", "outcome": "written"}
-        admin.post(f"/admin/notices/{one['id']}/delivered", log)
-    return len(signed)
 
 
 def show(notices: list[Notice]) -> None:

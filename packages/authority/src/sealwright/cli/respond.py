@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from sealwright.cli import notices
 from sealwright.cli.admin import Admin
 from sealwright.cli.options import AsJson, ConfigFile, StateDirectory, configured
 from sealwright.cli.output import console, moment, table, write_json
@@ -116,11 +117,11 @@ def relax(
     go: Apply = False,
 ) -> None:
     """Take back that a realm was raised to strict."""
-    if not go:
+    told = Admin.of(configured(config, state)).post(f"/admin/realms/{realm}/relax", {"dry": not go})
+    if told["done"]:
+        sys.stdout.write(f"{realm} is as the configuration says\n")
+    else:
         sys.stdout.write(f"would let validators of {realm} accept without asking the ledger; add --apply\n")
-        return
-    Admin.of(configured(config, state)).post(f"/admin/realms/{realm}/relax")
-    sys.stdout.write(f"{realm} is as the configuration says\n")
 
 
 @app.command()
@@ -143,71 +144,7 @@ def playbook(
     walk(Scene.found(Admin.of(settled), settled, key), name, step, go=go)
 
 
-Operator = Annotated[str, typer.Option("--operator", help="Your name, as the audit trail is to have it.")]
-Folder = Annotated[Path, typer.Option("--out", help="Folder of the drafts and notices.")]
-
-
-@app.command()
-def notify(
-    *,
-    key: Annotated[str, typer.Option("--key", help="The key that was misused.")],
-    incident: Annotated[str, typer.Option("--incident", help="Id of the incident.")],
-    operator: Operator = "",
-    out: Folder = Path("notices"),
-    config: ConfigFile = None,
-    state: StateDirectory = None,
-    go: Apply = False,
-) -> None:
-    """Compose a notice for each affected tenant; with --apply, ask another operator to agree."""
-    from sealwright.cli.notify import Drafts, ask, composed_for, show, whole_scope
-
-    settled = configured(config, state)
-    admin = Admin.of(settled)
-    notices = composed_for(whole_scope(settled, key), incident)
-    if not notices:
-        sys.stdout.write("nobody was touched or in reach\n")
-    elif not go:
-        show(notices)
-        sys.stdout.write(f"{len(notices)} notices; add --apply and --operator to ask for agreement\n")
-    else:
-        request = ask(admin, Drafts(incident, notices), out, operator)
-        sys.stdout.write(f"{request}: another operator runs `respond consent {request}`, then\n")
-        sys.stdout.write(f"sealwright respond send {request} --out {out} --apply\n")
-
-
-@app.command()
-def consent(
-    request: Annotated[str, typer.Argument(help="Id of the request.", show_default=False)],
-    *,
-    operator: Operator,
-    config: ConfigFile = None,
-    state: StateDirectory = None,
-) -> None:
-    """Agree to what another operator asked for."""
-    Admin.of(configured(config, state)).post(f"/admin/approvals/{request}/consent", {"operator": operator})
-    sys.stdout.write(f"{operator} agrees to {request}\n")
-
-
-@app.command()
-def send(
-    request: Annotated[str, typer.Argument(help="Id of the request.", show_default=False)],
-    *,
-    out: Folder = Path("notices"),
-    config: ConfigFile = None,
-    state: StateDirectory = None,
-    go: Apply = False,
-) -> None:
-    """Sign the notices that were agreed to, and write them for their tenants."""
-    from sealwright.cli.notify import require_sendable
-    from sealwright.cli.notify import send as sign
-
-    admin = Admin.of(configured(config, state))
-    if not go:
-        require_sendable(admin, out, request)
-        sys.stdout.write(f"would sign and write the notices in {out}; add --apply\n")
-        return
-    count = sign(admin, out, request)
-    sys.stdout.write(f"{count} notices signed and written to {out}\n")
+notices.add_to(app)
 
 
 def _show_act(action: str, subject: str, told: dict[str, Any]) -> None:

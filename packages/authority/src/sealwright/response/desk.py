@@ -58,6 +58,15 @@ class Desk:
         await self._auditor.audit(operator, action.value, subject, details)
         await self._hands.act(action, subject, reason)
 
+    async def rehearse_response(self, response: Response) -> Preview:
+        """What `apply` would touch now; nothing is changed.
+
+        Raises:
+            Refused: what `apply` would refuse.
+        """
+        _require_open(response)
+        return await self.rehearse(response.decision.action, response.decision.subject)
+
     async def apply(self, operator: str, response: Response) -> Response:
         """Carry out what a rule suggested.
 
@@ -65,11 +74,15 @@ class Desk:
             Refused: `already_done`, or it cannot be done to this subject.
             Unavailable: it could not be done now.
         """
-        if response.outcome is Outcome.ACTED:
-            raise Refused("already_done", "This response was carried out already.")
+        _require_open(response)
         decision = response.decision
         preview = await self.preview(decision.action, decision.subject)
         await self.act(operator, decision.action, decision.subject, f"alarm {decision.code}", preview)
         done = replace(response, outcome=Outcome.ACTED, preview=preview, detail=operator)
         await asyncio.to_thread(self._store.keep, done)
         return done
+
+
+def _require_open(response: Response) -> None:
+    if response.outcome is Outcome.ACTED:
+        raise Refused("already_done", "This response was carried out already.")

@@ -22,13 +22,12 @@ from sealwright.detection.incidents import Incident
 from sealwright.errors import Refused, Unavailable
 from sealwright.response.desk import Desk
 from sealwright.response.model import Response
-from sealwright.response.ports import ResponseStore
+from sealwright.response.ports import ResponseStore, Strictness
 
 MAX_BODY = 65_536
 _STATUS = {"unknown_incident": 404, "unknown_response": 404, "unknown_key": 404, "unknown_client": 404}
 Handler = Callable[[Request], Awaitable[HttpResponse]]
 T = TypeVar("T")
-Relax = Callable[[str], Awaitable[None]]
 
 
 class ActRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -46,7 +45,15 @@ class ApplyRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dry: bool = True
 
 
-def routes(casebook: Casebook, store: ResponseStore, desk: Desk, operator: str, relax: Relax) -> list[Route]:
+class RelaxRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of `POST /admin/realms/{realm}/relax`."""
+
+    dry: bool = True
+
+
+def routes(
+    casebook: Casebook, store: ResponseStore, desk: Desk, operator: str, strict: Strictness
+) -> list[Route]:
     """`GET /admin/incidents`, `GET /admin/incidents/{id}`, `GET /admin/responses`, `POST /admin/act`,
     `POST /admin/responses/{id}/apply`, `POST /admin/realms/{realm}/relax`.
 
@@ -55,7 +62,7 @@ def routes(casebook: Casebook, store: ResponseStore, desk: Desk, operator: str, 
         store: what rules decided.
         desk: carries out what operators decide.
         operator: who asks, as the audit trail names them.
-        relax: takes back that a realm was raised to strict.
+        strict: takes back that a realm was raised to strict.
     """
 
     async def incidents(_request: Request) -> HttpResponse:
@@ -83,11 +90,11 @@ def routes(casebook: Casebook, store: ResponseStore, desk: Desk, operator: str, 
         Route("/admin/incidents", _told(incidents), methods=["GET"]),
         Route("/admin/incidents/{incident_id}", _told(incident), methods=["GET"]),
         Route("/admin/responses", _told(responses), methods=["GET"]),
-        *_acting(store, desk, operator, relax),
+        *_acting(store, desk, operator, strict),
     ]
 
 
-def _acting(store: ResponseStore, desk: Desk, operator: str, relax: Relax) -> list[Route]:
+def _acting(store: ResponseStore, desk: Desk, operator: str, strict: Strictness) -> list[Route]:
     async def act(request: Request) -> HttpResponse:
         asked = await _parsed(request, ActRequest)
         if asked.dry:
@@ -103,17 +110,20 @@ def _acting(store: ResponseStore, desk: Desk, operator: str, relax: Relax) -> li
         if response is None:
             raise Refused("unknown_response", "There is no such response.")
         if asked.dry:
-            decision = response.decision
-            preview = await desk.rehearse(decision.action, decision.subject)
+            preview = await desk.rehearse_response(response)
             return _json({"done": False, "preview": preview, "response": response})
         done = await desk.apply(operator, response)
         return _json({"done": True, "preview": done.preview, "response": done})
 
     async def lower(request: Request) -> HttpResponse:
         realm = request.path_params["realm"]
+        asked = await _parsed(request, RelaxRequest)
+        await strict.require_raised(realm)
+        if asked.dry:
+            return _json({"done": False, "realm": realm})
         await desk.audit(operator, "relax_realm", realm)
-        await relax(realm)
-        return _json({"relaxed": realm})
+        await strict.lower_realm(realm)
+        return _json({"done": True, "realm": realm})
 
     return [
         Route("/admin/realms/{realm}/relax", _told(lower), methods=["POST"]),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -68,13 +69,31 @@ class NoticeSigner(Protocol):
         ...
 
 
+class SignedNotice(msgspec.Struct, frozen=True):
+    """A notice as it was signed: the compact JWS."""
+
+    notice: Notice
+    signed: str
+
+
 class NoticeStore(Protocol):
     """Keeps every version that was made, and every attempt to deliver it. Neither is ever changed."""
 
-    def add(self, notice: Notice, signed: str) -> None:
-        """Keep a notice; durable when this returns. Raises `Refused` (`notice_exists`) for an id that is
-        there.
+    def add(self, made: Sequence[SignedNotice]) -> None:
+        """Keep notices, all or none; durable when this returns.
+
+        Raises:
+            Refused: `notice_exists` where a version is there already; none is kept then.
+            Unavailable: none was kept.
         """
+        ...
+
+    def of_incident(self, incident: str) -> list[SignedNotice]:
+        """Every version of every notice about an incident, in the order in which they were made."""
+        ...
+
+    def notice(self, notice_id: str) -> SignedNotice | None:
+        """One notice."""
         ...
 
     def latest(self, incident: str, tenant: str) -> Notice | None:
@@ -100,14 +119,14 @@ def composed(
         incident: id of the incident.
         tenant: who is told.
         now: unix seconds.
-        before: the version that this one supersedes.
+        before: the version that this one supersedes; who got one is told also that nothing was touched.
         correction: what was wrong or is new; required with `before`.
 
     Raises:
         Refused: `not_affected`, or `correction_unexplained`.
     """
     own = of_tenant(whole, tenant)
-    if not own.touched and not own.reach:
+    if not own.touched and not own.reach and before is None:
         raise Refused("not_affected", "Nothing of this tenant was touched or in reach.")
     if before is not None and not correction:
         raise Refused("correction_unexplained", "Say what is corrected.")
@@ -168,6 +187,40 @@ def approval_details(notices: list[Notice]) -> Details:
     return {"notices": sorted(notice.id for notice in notices), "content": sorted(content)}
 
 
+def changed(notice: Notice, before: Notice) -> bool:
+    """Whether a notice says anything else of its tenant than the version that it would supersede. What is not
+    known changes with every report, and is no reason alone.
+    """
+    return any(getattr(notice, name) != getattr(before, name) for name in _SAID)
+
+
+_SAID = (
+    *("subjects_touched", "uses_accepted", "uses_refused", "subjects_in_reach", "resources"),
+    *("known", "todo"),
+)
+
+
+def require_sendable(
+    notices: Sequence[Notice], incident: str, store: NoticeStore, approval: Approval, now: float
+) -> None:
+    """Refuse what cannot be sent, before anything is signed.
+
+    The approval binds the incident and exactly these notices (`approval_details`); each must be the next
+    version for its tenant, and name the one that it supersedes.
+
+    Raises:
+        Refused: `approval_mismatch`, `approval_expired`, `consents_missing`, `notice_exists` or
+            `notice_outdated`.
+    """
+    require_approved(approval, Action.SEND_NOTICES, incident, approval_details(list(notices)), now)
+    for notice in notices:
+        before = store.latest(incident, notice.tenant)
+        if notice.version <= (before.version if before is not None else 0):
+            raise Refused("notice_exists", "This version was made already; correct it with the next.")
+        if notice.supersedes != (before.id if before is not None else None):
+            raise Refused("notice_outdated", "There is a newer version than the one that this supersedes.")
+
+
 def publish(
     notices: list[Notice],
     incident: str,
@@ -175,22 +228,21 @@ def publish(
     signer: NoticeSigner,
     approval: Approval,
     now: float,
-) -> list[str]:
+) -> list[SignedNotice]:
     """Sign and keep notices that operators have approved; returns them signed, ready for any channel.
 
-    The approval binds the incident and exactly these notices (`approval_details`).
-
     Raises:
-        Refused: the approval is not for these, or a notice exists already.
+        Refused: as `require_sendable`.
     """
-    require_approved(approval, Action.SEND_NOTICES, incident, approval_details(notices), now)
-    signed = [signed_notice(notice, signer) for notice in notices]
-    for notice, jws in zip(notices, signed, strict=True):
-        store.add(notice, jws)
-    return signed
+    require_sendable(notices, incident, store, approval, now)
+    made = [SignedNotice(notice, signed_notice(notice, signer)) for notice in notices]
+    store.add(made)
+    return made
 
 
 def _known(touched: int, accepted: int, refused: int, reach: int) -> list[str]:
+    if not touched and not reach:
+        return ["Nothing of yours was touched or in reach, as far as is known now."]
     if not touched:
         return [
             f"No use of a forged token was reported. {reach} of your subjects were in reach.",

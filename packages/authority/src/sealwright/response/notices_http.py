@@ -25,13 +25,15 @@ from sealwright.response.notices import (
     Notice,
     NoticeSigner,
     NoticeStore,
+    SignedNotice,
     approval_details,
     publish,
+    require_sendable,
     text_of,
 )
 
 MAX_BODY = 8 << 20
-_STATUS = {"unknown_request": 404}
+_STATUS = {"unknown_request": 404, "unknown_notice": 404}
 Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"\A[A-Za-z0-9._@-]+\Z")]
 Handler = Callable[[Request], Awaitable[HttpResponse]]
 T = TypeVar("T")
@@ -46,11 +48,14 @@ class Drafts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Sending(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Body of `POST /admin/notices/send`: the same drafts, and the request that was agreed to."""
+    """Body of `POST /admin/notices/send`: the same drafts, and the request that was agreed to; `dry` only
+    looks.
+    """
 
     incident: str
     notices: list[Notice]
     request: str
+    dry: bool = False
 
 
 class Agreeing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -60,18 +65,20 @@ class Agreeing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Delivered(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Body of `POST /admin/notices/{id}/delivered`."""
+    """Body of `POST /admin/notices/{id}/delivered`: by which way it went to its tenant, and what came of
+    it.
+    """
 
-    tenant: str
-    channel: Annotated[str, Meta(max_length=64)]
-    outcome: Annotated[str, Meta(max_length=256)]
+    channel: Annotated[str, Meta(min_length=1, max_length=64)]
+    outcome: Annotated[str, Meta(min_length=1, max_length=256)]
 
 
 def routes(
     approvals: Approvals, store: NoticeStore, signer: NoticeSigner, clock: Clock, operator: str
 ) -> list[Route]:
     """`POST /admin/notices`, `/admin/notices/send`, `/admin/notices/{id}/delivered`;
-    `GET /admin/notices/{id}/deliveries`, `/admin/approvals`; `POST /admin/approvals/{id}/consent`.
+    `GET /admin/notices?incident=`, `/admin/notices/{id}/deliveries`, `/admin/approvals`;
+    `POST /admin/approvals/{id}/consent`.
 
     Args:
         approvals: requests and consents.
@@ -98,31 +105,45 @@ def routes(
 
     async def send(request: Request) -> HttpResponse:
         asked = await _parsed(request, Sending)
+        rehearsed = await approvals.rehearse(asked.request)  # an approval is used once: look before
+        what = asked.notices, asked.incident, store
+        await asyncio.to_thread(require_sendable, *what, rehearsed, clock.now())
+        if asked.dry:
+            return _json({"notices": [_name(notice) for notice in asked.notices]})
         approval = await approvals.approval(asked.request)
-        signed = await asyncio.to_thread(
-            publish, asked.notices, asked.incident, store, signer, approval, clock.now()
-        )
-        told = [
-            {"id": notice.id, "tenant": notice.tenant, "signed": jws, "text": text_of(notice)}
-            for notice, jws in zip(asked.notices, signed, strict=True)
-        ]
-        return _json({"notices": told})
+        made = await asyncio.to_thread(publish, *what, signer, approval, clock.now())
+        return _json({"notices": [_shown(one) for one in made]})
 
     return [
         Route("/admin/notices", _told(ask), methods=["POST"]),
         Route("/admin/notices/send", _told(send), methods=["POST"]),
         Route("/admin/approvals", _told(waiting), methods=["GET"]),
         Route("/admin/approvals/{request_id}/consent", _told(consent), methods=["POST"]),
-        *_deliveries(store, clock),
+        *_kept(store, clock),
     ]
 
 
-def _deliveries(store: NoticeStore, clock: Clock) -> list[Route]:
+def _kept(store: NoticeStore, clock: Clock) -> list[Route]:
+    async def known(request: Request) -> SignedNotice:
+        found = await asyncio.to_thread(store.notice, request.path_params["notice_id"])
+        if found is None:
+            raise Refused("unknown_notice", "There is no such notice.")
+        return found
+
+    async def notices(request: Request) -> HttpResponse:
+        found = await asyncio.to_thread(store.of_incident, request.query_params.get("incident", ""))
+        told = [
+            _shown(one) | {"deliveries": await asyncio.to_thread(store.deliveries, one.notice.id)}
+            for one in found
+        ]
+        return _json({"notices": told})
+
     async def delivered(request: Request) -> HttpResponse:
+        notice = (await known(request)).notice
         asked = await _parsed(request, Delivered)
         entry = Delivery(
-            notice=request.path_params["notice_id"],
-            tenant=asked.tenant,
+            notice=notice.id,
+            tenant=notice.tenant,
             channel=asked.channel,
             at=clock.now(),
             outcome=asked.outcome,
@@ -131,13 +152,23 @@ def _deliveries(store: NoticeStore, clock: Clock) -> list[Route]:
         return _json({"kept": True})
 
     async def deliveries(request: Request) -> HttpResponse:
-        found = await asyncio.to_thread(store.deliveries, request.path_params["notice_id"])
-        return _json({"deliveries": found})
+        notice = (await known(request)).notice
+        return _json({"deliveries": await asyncio.to_thread(store.deliveries, notice.id)})
 
     return [
+        Route("/admin/notices", _told(notices), methods=["GET"]),
         Route("/admin/notices/{notice_id}/delivered", _told(delivered), methods=["POST"]),
         Route("/admin/notices/{notice_id}/deliveries", _told(deliveries), methods=["GET"]),
     ]
+
+
+def _name(notice: Notice) -> dict[str, Any]:
+    return {"id": notice.id, "tenant": notice.tenant, "version": notice.version}
+
+
+def _shown(made: SignedNotice) -> dict[str, Any]:
+    content = {"notice": made.notice, "signed": made.signed, "text": text_of(made.notice)}
+    return _name(made.notice) | content
 
 
 def public_routes(jwks: dict[str, Any]) -> list[Route]:

@@ -29,6 +29,20 @@ class Hands(Protocol):
         ...
 
 
+class Strictness(Protocol):
+    """Takes back that a realm was raised to strict."""
+
+    async def require_raised(self, realm: str) -> None:
+        """Refuse what `lower_realm` would refuse; changes nothing. Raises `Refused` (`unknown_realm`,
+        `not_raised`).
+        """
+        ...
+
+    async def lower_realm(self, realm: str) -> None:
+        """Take back what a response did; what the configuration says stays. Raises as `require_raised`."""
+        ...
+
+
 class Eyes(Protocol):
     """Says what an action would touch. Called in a worker thread."""
 

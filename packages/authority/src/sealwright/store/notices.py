@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import msgspec
-from sqlalchemy import Column, Engine, Integer, Table, Text, UniqueConstraint, insert, select
+from sqlalchemy import Column, Engine, Integer, Select, Table, Text, UniqueConstraint, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from sealwright.errors import Refused
-from sealwright.response.notices import Delivery, Notice
-from sealwright.store.db import metadata, reader
+from sealwright.response.notices import Delivery, Notice, SignedNotice
+from sealwright.store.db import metadata, reader, transaction
 
 notice_table = Table(
     "notice",
@@ -38,34 +41,50 @@ class SqlNoticeStore:
         self._engine = engine
         self._reader = reader(engine)
 
-    def add(self, notice: Notice, signed: str) -> None:
+    def add(self, made: Sequence[SignedNotice]) -> None:
         """See the port."""
-        row = {name: getattr(notice, name) for name in ("id", "incident", "tenant", "version")}
-        try:
-            with self._engine.begin() as connection:
-                content = msgspec.json.encode(notice).decode()
-                connection.execute(insert(notice_table).values(**row, content=content, signed=signed))
-        except IntegrityError as error:
-            raise Refused(
-                "notice_exists", "This version was made already; correct it with the next."
-            ) from error
+        rows = [_row(one) for one in made]
+        with transaction(self._engine) as connection:
+            try:
+                for row in rows:
+                    connection.execute(insert(notice_table).values(row))
+            except IntegrityError as error:
+                raise Refused(
+                    "notice_exists", "This version was made already; correct it with the next."
+                ) from error
+
+    def of_incident(self, incident: str) -> list[SignedNotice]:
+        """See the port."""
+        mine = notice_table.c.incident == incident
+        order = (notice_table.c.version, notice_table.c.tenant)
+        return self._found(select(notice_table).where(mine).order_by(*order))
+
+    def notice(self, notice_id: str) -> SignedNotice | None:
+        """See the port."""
+        return next(iter(self._found(select(notice_table).where(notice_table.c.id == notice_id))), None)
+
+    def _found(self, query: Select[Any]) -> list[SignedNotice]:
+        with transaction(self._reader) as connection:
+            return [
+                SignedNotice(msgspec.json.decode(row.content, type=Notice), row.signed)
+                for row in connection.execute(query)
+            ]
 
     def latest(self, incident: str, tenant: str) -> Notice | None:
         """See the port."""
         query = (
-            select(notice_table.c.content)
+            select(notice_table)
             .where(notice_table.c.incident == incident, notice_table.c.tenant == tenant)
             .order_by(notice_table.c.version.desc())
             .limit(1)
         )
-        with self._reader.connect() as connection:
-            content = connection.execute(query).scalar_one_or_none()
-        return msgspec.json.decode(content, type=Notice) if content is not None else None
+        found = self._found(query)
+        return found[0].notice if found else None
 
     def log(self, delivery: Delivery) -> None:
         """See the port."""
         content = msgspec.json.encode(delivery).decode()
-        with self._engine.begin() as connection:
+        with transaction(self._engine) as connection:
             connection.execute(insert(delivery_table).values(notice=delivery.notice, content=content))
 
     def deliveries(self, notice: str) -> list[Delivery]:
@@ -75,5 +94,11 @@ class SqlNoticeStore:
             .where(delivery_table.c.notice == notice)
             .order_by(delivery_table.c.number)
         )
-        with self._reader.connect() as connection:
+        with transaction(self._reader) as connection:
             return [msgspec.json.decode(row.content, type=Delivery) for row in connection.execute(query)]
+
+
+def _row(made: SignedNotice) -> dict[str, Any]:
+    notice = made.notice
+    names = {name: getattr(notice, name) for name in ("id", "incident", "tenant", "version")}
+    return {**names, "content": msgspec.json.encode(notice).decode(), "signed": made.signed}

@@ -6,89 +6,20 @@ Each act only takes power away. A preview reads the newest part of the ledger, a
 from __future__ import annotations
 
 import asyncio
-import base64
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
-
-import msgspec
+from collections.abc import Awaitable, Callable
 
 from sealwright.admin.model import Action
 from sealwright.clock import Clock
 from sealwright.errors import Refused
 from sealwright.ids import new_id
 from sealwright.keys.service import KeyService
-from sealwright.ledger.model import Entry, Log, TokenLeaf, parse_leaf
 from sealwright.response.model import Preview
 from sealwright.response.ssf.rules import token_revoked
 from sealwright.response.ssf.service import Transmitter
 from sealwright.store.clients import SqlClientStore
 from sealwright.store.keys import SqlKeyStore
-from sealwright.store.ledger import SqlLedgerStore
 from sealwright.store.strict import SqlStrictStore
-
-AT_ONCE = 5_000
-MOST = 200_000
-"""Leaves that a preview reads at the most, newest first: about two seconds."""
-SALT_BYTES = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Live:
-    """A token that has not expired, as the ledger knows it."""
-
-    place: str
-    kid: str
-    client_id: str | None
-    tenant: str | None
-    family: str | None
-
-
-class LiveTokens:
-    """The tokens that live now, from the newest leaves of every log."""
-
-    def __init__(self, ledger: SqlLedgerStore, clock: Clock, longest: int) -> None:
-        self._ledger = ledger
-        self._clock = clock
-        self._longest = longest
-        """Seconds that a token lives at the most."""
-
-    def read(self, wanted: Callable[[Live], bool]) -> tuple[list[Live], bool]:
-        """Those that are wanted, and whether all that live were looked at."""
-        found: list[Live] = []
-        looked, complete = 0, True
-        for log in self._ledger.logs():
-            if log.closed_at is not None and log.closed_at < self._clock.now() - self._longest:
-                continue
-            for live in self._of(log):
-                looked += 1
-                if looked > MOST:
-                    complete = False
-                    break
-                if live is not None and wanted(live):
-                    found.append(live)
-        return found, complete
-
-    def _of(self, log: Log) -> Iterator[Live | None]:
-        now, end = self._clock.now(), log.size
-        while end > 0:
-            start = max(0, end - AT_ONCE)
-            for entry in reversed(self._ledger.entries(log.log_id, start, end)):
-                leaf = parse_leaf(entry.leaf)
-                if not isinstance(leaf, TokenLeaf):
-                    continue
-                if leaf.iat < now - self._longest:
-                    return
-                yield _live(log.log_id, entry, leaf) if leaf.exp > now else None
-            end = start
-
-
-def _live(log_id: str, entry: Entry, leaf: TokenLeaf) -> Live:
-    record: dict[str, Any] = msgspec.json.decode(entry.record[SALT_BYTES:]) if entry.record else {}
-    extra = record.get("extra") or {}
-    kid = base64.urlsafe_b64encode(leaf.kid).decode().rstrip("=")
-    place = f"{log_id}.{entry.index}"
-    return Live(place, kid, record.get("client_id"), extra.get("tenant"), extra.get("family"))
+from sealwright.wiring.living import MOST, Live, LiveTokens
 
 
 class AuthorityEyes:
@@ -100,7 +31,10 @@ class AuthorityEyes:
 
     def preview(self, action: Action, subject: str) -> Preview:
         """See the port."""
-        live, complete = self._tokens.read(self._touches(action, subject))
+        if action is Action.END_FAMILY:
+            live, complete = self._tokens.family(subject)
+        else:
+            live, complete = self._tokens.read(self._touches(action, subject))
         return Preview(
             live_tokens=len(live),
             clients=len({one.client_id for one in live} - {None}),
@@ -119,8 +53,6 @@ class AuthorityEyes:
             return lambda live: live.kid in kids
         if action is Action.DISABLE_CLIENT:
             return lambda live: live.client_id == subject
-        if action is Action.END_FAMILY:
-            return lambda live: live.family == subject
         return lambda live: live.kid == subject
 
 
@@ -147,10 +79,15 @@ class StrictRealms:
         await asyncio.to_thread(self._store.raise_realm, realm, self._clock.now(), reason)
         await self._apply()
 
-    async def lower_realm(self, realm: str) -> None:
-        """Take back what a response did; what the configuration says stays. Raises `Refused`."""
+    async def require_raised(self, realm: str) -> None:
+        """See `Strictness`."""
+        await self.require_known(realm)
         if realm not in await asyncio.to_thread(self._store.raised):
             raise Refused("not_raised", "No response has raised this realm.")
+
+    async def lower_realm(self, realm: str) -> None:
+        """See `Strictness`."""
+        await self.require_raised(realm)
         await asyncio.to_thread(self._store.lower_realm, realm)
         await self._apply()
 
@@ -220,7 +157,7 @@ class AuthorityHands:
             raise Refused("unknown_client", f"no client {client_id}")
 
     async def _living(self, family: str) -> list[Live]:
-        live, _ = await asyncio.to_thread(self._tokens.read, lambda one: one.family == family)
+        live, _ = await asyncio.to_thread(self._tokens.family, family)
         if not live:
             raise Refused("unknown_family", "No token of this family lives.")
         return live

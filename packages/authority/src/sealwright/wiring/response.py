@@ -42,8 +42,9 @@ from sealwright.response.ssf.line import HttpLine
 from sealwright.response.ssf.ports import ReceiverAuth
 from sealwright.response.ssf.pushing import LANES, Pusher, PushMetrics
 from sealwright.response.ssf.service import Transmitter
-from sealwright.wiring.hands import AuthorityEyes, AuthorityHands, LiveTokens, StrictRealms
+from sealwright.wiring.hands import AuthorityEyes, AuthorityHands, StrictRealms
 from sealwright.wiring.history import History
+from sealwright.wiring.living import LiveTokens
 from sealwright.wiring.notices import FileNoticeSigner
 from sealwright.wiring.sinks import deliveries, sinks
 from sealwright.wiring.stores import Stores
@@ -135,7 +136,7 @@ class Answers:
         clock = self._given.clock
         approvals = Approvals(stores.approvals, self._given.auditor, clock)
         return [
-            *response_http.routes(self.casebook, stores.responses, desk, operator, self.strict.lower_realm),
+            *response_http.routes(self.casebook, stores.responses, desk, operator, self.strict),
             *notices_http.routes(approvals, stores.notices, self._notices, clock, operator),
             *canaries_http.routes(stores.canaries, desk, clock, operator),
             Route("/admin/search", self._search, methods=["POST"]),

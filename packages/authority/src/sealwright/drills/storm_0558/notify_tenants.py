@@ -106,7 +106,7 @@ async def _sent(sandbox: Sandbox, made: list[Notice]) -> tuple[list[str], Ed2551
         stores.notices.log(delivery)
         if stores.notices.deliveries(notice.id) != [delivery]:
             raise Unavailable("drill_stuck", "a delivery was not kept")
-    return signed, signer.key.public_key()
+    return [one.signed for one in signed], signer.key.public_key()
 
 
 class _Signer:
