@@ -324,6 +324,10 @@ def test_prove_and_verify_on_the_command_line_agree(
         assert "proven" in capsys.readouterr().out
         assert main(["ledger", "verify", str(receipt), "--token", other, *state]) == 1
         assert "not proven" in capsys.readouterr().out
+    claims = json.dumps({"jti": claims_of(token)["jti"], "iat": -1, "exp": 10**26}).encode()
+    strange = f"{token.split('.')[0]}.{base64.urlsafe_b64encode(claims).rstrip(b'=').decode()}.AA"
+    assert main(["ledger", "verify", str(receipt), "--token", strange, *state]) == 1
+    assert main(["ledger", "show", claims_of(token)["jti"].split(".")[0], str(10**36), *state]) == 2
     kid = jwt.get_unverified_header(token)["kid"]
     assert main(["ledger", "prove", "--kid", kid, *state]) == 0
     receipt.write_text(capsys.readouterr().out)

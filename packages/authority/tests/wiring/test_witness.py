@@ -10,12 +10,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from authority_support.witnesses import vkey_of_nobody
 from sealwright.cli.main import main
 from sealwright.config.model import WitnessConfig
 from sealwright.drills.sandbox import Sandbox
@@ -157,6 +159,24 @@ def test_heads_are_cosigned_once_the_witness_runs_and_everyone_agrees(
         with pytest.raises(Refused) as caught:
             validator.validate(fresh, expect, Presented(receipt=bare))
         assert caught.value.reason is Reason.RECEIPT_NOT_WITNESSED
+    verified = partial(verify, place, token=fresh)
+    assert verified(receipt, place.policy) == 0
+    assert "the quorum has seen this head: w at" in capsys.readouterr().out
+    assert verified(bare) == 0
+    assert "none were asked for" in capsys.readouterr().out
+    stranger = place.directory / "stranger.txt"
+    stranger.write_text(f"witness s {vkey_of_nobody()}\nquorum s\n")
+    for text, policy in ((bare, place.policy), (receipt, stranger)):
+        assert verified(text, policy) == 1
+        assert "receipt_not_witnessed" in capsys.readouterr().out
+
+
+def verify(place: Place, receipt: str, policy: Path | None = None, *, token: str) -> int:
+    """`sealwright ledger verify`, with the receipt of a token on a file."""
+    file = place.directory / "receipt.tlog-proof"
+    file.write_text(receipt)
+    asked = ["--token", token, "--state", str(place.directory / "site")]
+    return main(["ledger", "verify", str(file), *asked, *(["--witnesses", str(policy)] if policy else [])])
 
 
 def test_a_killed_witness_stops_nobody_and_comes_back_where_it_was(place: Place, http: httpx.Client) -> None:

@@ -97,7 +97,10 @@ def _parts(unverified: str, longest: int) -> tuple[int, bytes, tuple[bytes, ...]
 
 def token_leaf(digest: bytes, kid: str, issued: int, expires: int, record: bytes) -> bytes:
     """The ledger leaf of a token (docs/formats/ledger.md, kind 1)."""
-    times = issued.to_bytes(8, "big") + expires.to_bytes(8, "big")
+    try:
+        times = issued.to_bytes(8, "big") + expires.to_bytes(8, "big")
+    except OverflowError:
+        raise _broken("a time that no leaf can hold") from None
     return _LEAF_VERSION + _LEAF_TOKEN + digest + decode_base64url(kid) + times + record
 
 

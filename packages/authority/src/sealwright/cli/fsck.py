@@ -23,6 +23,8 @@ from sealwright.ledger.fsck import Report
 from sealwright.supervisor.lock import StateLock
 from sealwright.wiring.inspect import Inspection, inspect
 
+CAUSES = frozenset({"leaf_missing", "malformed_leaf", "record_digest", "root_mismatch", "stored_checkpoint"})
+"""Codes of what is wrong with leaves and heads: said before what follows from it in the files."""
 MAX_SHOWN = 20
 """Steps of one kind that are printed; the rest is counted."""
 Repair = Annotated[bool, typer.Option("--repair", help="Rebuild what can be derived from what is sound.")]
@@ -61,10 +63,11 @@ def _show(report: Report) -> None:
     tokens, files = counted(report.tokens, "token"), counted(report.files, "file")
     read = f"{counted(report.logs, 'log')}, {counted(report.leaves, 'leaf', 'leaves')} ({tokens}), {files}"
     to.print(f"[green]sound[/]: {read}" if report.sound else f"[red]damaged[/]: {read}")
-    for damage in report.damages:
+    for damage in sorted(report.damages, key=lambda found: found.code not in CAUSES):
         leaf = "" if damage.index is None else f" leaf {damage.index}"
         byte = "" if damage.byte is None else f" byte {damage.byte}"
-        to.print(f"  {damage.log_id}{leaf}: {damage.message} [dim]({damage.code}, {damage.where}{byte})[/]")
+        subject = damage.log_id or "log list"
+        to.print(f"  {subject}{leaf}: {damage.message} [dim]({damage.code}, {damage.where}{byte})[/]")
 
 
 def _repair(opened: Inspection, *, apply: bool) -> None:
@@ -89,7 +92,8 @@ def _repair(opened: Inspection, *, apply: bool) -> None:
 def _bar() -> Iterator[Told]:
     """A progress bar on standard error, where somebody watches."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    to = Console(stderr=True)
+    with Progress(*columns, console=to, transient=True, disable=not to.is_terminal) as progress:
         tasks = {}
 
         def told(log_id: str, done: int, total: int) -> None:

@@ -56,7 +56,7 @@ def show(
         else:
             sys.stdout.write(log.checkpoint)
         return
-    leaf = opened.store.leaf(log_id, index)
+    leaf = opened.store.leaf(log_id, index) if index < log.size else None
     if leaf is None:
         raise Refused(
             "no_leaf", f"log {log_id} has {log.size} leaves, counted from 0; there is no leaf {index}"

@@ -12,6 +12,7 @@ import typer
 
 from sealwright.cli.monitor_view import JsonView, LiveView, PlainView, View, as_document, print_report
 from sealwright.cli.output import console, write_json
+from sealwright.cli.policies import read_policy
 from sealwright.errors import Misconfigured
 from sealwright.ledger.follow import Follower, fetch_from, finder
 from sealwright.monitor.model import Code
@@ -19,7 +20,6 @@ from sealwright.monitor.service import Monitor, Rules
 from sealwright.monitor.state import StateFile
 from sealwright.monitor.witnesses import Witnesses
 from sealwright_validate import errors as validate_errors
-from sealwright_validate.witnesses import WitnessPolicy
 
 POLL = 1.0
 """Seconds between rounds while something is pending in a single run."""
@@ -70,7 +70,7 @@ def opened(url: str, root: Path, state: Path | None, policy: Path | None, rules:
         pinned = root.read_bytes()
         kept = StateFile(state) if state else None
         follower = Follower(fetch_from(url), pinned, state_file=kept.trust if kept else None)
-        checked = Witnesses(WitnessPolicy.read(policy), _reach) if policy else None
+        checked = Witnesses(read_policy(policy), _reach) if policy else None
     except OSError as error:
         raise Misconfigured("no_root", f"the root document {root} cannot be read") from error
     except validate_errors.Misconfigured as error:
@@ -86,6 +86,8 @@ def _once(monitor: Monitor, *, as_json: bool) -> int:
     """Read everything; the exit status."""
     with _view(quiet=as_json) as view:
         monitor.round(view.progress)
+        if monitor.alarms.pending and not as_json:
+            sys.stderr.write("something is not there yet: looking again until the grace is over\n")
         while monitor.alarms.pending:
             threading.Event().wait(POLL)
             monitor.round(view.progress)

@@ -18,12 +18,15 @@ import typer
 
 from sealwright.cli.options import AsJson, ConfigFile, StateDirectory, configured
 from sealwright.cli.output import moment, write_json
+from sealwright.cli.policies import read_policy
 from sealwright.cli.tokens import claimed_place, part_members
 from sealwright.clock import SystemClock
 from sealwright.errors import Misconfigured, Refused, Unavailable
 from sealwright.ledger.files import LOG_LIST
 from sealwright.ledger.fsck_list import follow_roots
 from sealwright.ledger.model import Place
+from sealwright.ledger.service import parse_place
+from sealwright.monitor.book import printable
 from sealwright.wiring.inspect import Inspection, inspect
 from sealwright_validate import errors as validator
 from sealwright_validate.encoding import decode_json_object
@@ -31,11 +34,21 @@ from sealwright_validate.fetch import Origin
 from sealwright_validate.log_list import LogList, open_log_list
 from sealwright_validate.manifest import served_root_version
 from sealwright_validate.note import Checkpoint
-from sealwright_validate.receipt import event_members, read_event_receipt, require_event, require_receipt
+from sealwright_validate.receipt import (
+    event_members,
+    read_event_receipt,
+    read_receipt,
+    require_event,
+    require_receipt,
+)
 from sealwright_validate.root import pinned_root
+from sealwright_validate.witnesses import WitnessPolicy
 
 _KINDS = {2: "key event", 3: "statement"}
 _OK = 200
+STDIN = "-"
+SKEW = 60
+"""Seconds by which clocks may differ: a witness's, the signer's, ours."""
 
 Jti = Annotated[str | None, typer.Option("--jti", help="The token with this jti.")]
 Digest = Annotated[str | None, typer.Option("--digest", help="The token with this digest (hex).")]
@@ -71,7 +84,7 @@ def prove(
 
 
 def _token(unverified: str) -> str:
-    return sys.stdin.read().strip() if unverified == "-" else unverified
+    return sys.stdin.read().strip() if unverified == STDIN else unverified
 
 
 def _place(text: str) -> Place:
@@ -99,11 +112,34 @@ def _fetched(url: str, given: Mapping[str, Any]) -> str:
         with closing(Origin(url)) as origin:
             answer = origin.get(f"/ledger/proof?{urllib.parse.urlencode(query)}")
     except (validator.Unavailable, validator.Misconfigured) as error:
-        raise Unavailable("no_answer", f"{url} does not answer: {error}") from error
+        raise Unavailable("no_answer", f"{url} does not answer: {printable(str(error))}") from error
     if answer.status != _OK:
-        said = answer.body[:200].decode("utf-8", "replace")
+        said = printable(answer.body[:200].decode("utf-8", "replace"))
         raise Unavailable("no_receipt", f"{url} gives no receipt ({answer.status}): {said}")
-    return answer.body.decode("utf-8", "replace")
+    receipt = answer.body.decode("utf-8", "replace")
+    try:
+        _require_answer(receipt, given)
+    except validator.Refused as error:
+        text = f"{url} answers with something that is no receipt of that ({printable(error.detail)})"
+        raise Unavailable("no_receipt", text) from error
+    return receipt
+
+
+def _require_answer(unverified: str, given: Mapping[str, Any]) -> None:
+    """What an authority answers is a receipt, of what was asked for as far as that can be seen without keys.
+
+    Raises:
+        validator.Refused: it is not.
+    """
+    if not all(one.isprintable() or one == "\n" for one in unverified):
+        raise validator.Refused(validator.Reason.RECEIPT_INVALID, "characters that no receipt has")
+    try:
+        index = read_receipt(unverified).index
+    except validator.Refused:
+        index = read_event_receipt(unverified).index
+    wanted = parse_place(given["jti"]) if "jti" in given else given.get("place")
+    if wanted is not None and index != wanted.index:
+        raise validator.Refused(validator.Reason.RECEIPT_INVALID, "it is of another leaf")
 
 
 RootFile = Annotated[
@@ -112,15 +148,19 @@ RootFile = Annotated[
 ListFile = Annotated[
     Path | None, typer.Option("--log-list", help="A log list, however old; the state's without it.")
 ]
+PolicyFile = Annotated[
+    Path | None, typer.Option("--witnesses", help="A witness policy: its quorum must have cosigned the head.")
+]
 ForToken = Annotated[str | None, typer.Option("--token", help="The token that it is of, or - for stdin.")]
 
 
 def verify(
-    receipt: Annotated[Path, typer.Argument(metavar="RECEIPT", help="A .tlog-proof file.")],
+    receipt: Annotated[Path, typer.Argument(metavar="RECEIPT", help="A .tlog-proof file, or - for stdin.")],
     *,
     token: ForToken = None,
     root: RootFile = None,
     log_list: ListFile = None,
+    witnesses: PolicyFile = None,
     config: ConfigFile = None,
     state: StateDirectory = None,
     as_json: AsJson = False,
@@ -131,10 +171,14 @@ def verify(
     if root is None or log_list is None:
         directory = configured(config, state).state.path
         root, log_list = root or directory / "trust/root-1.json", log_list or directory / "ledger" / LOG_LIST
+    if str(receipt) == token == STDIN:
+        raise Misconfigured("stdin_twice", "only one of RECEIPT and --token can be standard input")
     unverified_token = None if token is None else _token(token)
+    policy = read_policy(witnesses) if witnesses else None
     try:
         logs = _logs(root, _read(log_list))
-        proven = _proven(_read(receipt).decode("utf-8", "replace"), unverified_token, logs)
+        unverified = sys.stdin.buffer.read() if str(receipt) == STDIN else _read(receipt)
+        proven = _proven(unverified.decode("utf-8", "replace"), unverified_token, logs, policy)
     except validator.Refused as error:
         if as_json:
             write_json({"proven": False, "reason": error.reason.value, "detail": error.detail})
@@ -149,7 +193,15 @@ def verify(
             f"under a head of {proven['size']} leaves\n"
             f"  the log's key is from log list {logs.version} of {moment(logs.issued_at)}, "
             "under the pinned root\n"
+            f"  {_witnessed(proven['witnesses'])}\n"
         )
+
+
+def _witnessed(cosigned: Mapping[str, int] | None) -> str:
+    if cosigned is None:
+        return "witnesses: none were asked for (--witnesses POLICY): you alone may be shown this tree"
+    told = ", ".join(f"{printable(name)} at {moment(at)}" for name, at in sorted(cosigned.items()))
+    return f"witnesses: the quorum has seen this head: {told or 'the policy asks for none'}"
 
 
 def _read(file: Path) -> bytes:
@@ -190,9 +242,11 @@ def _made_at(unverified: bytes) -> float:
     return float(issued) if isinstance(issued, int) else 0.0
 
 
-def _proven(unverified: str, unverified_token: str | None, logs: LogList) -> dict[str, Any]:
+def _proven(
+    unverified: str, unverified_token: str | None, logs: LogList, policy: WitnessPolicy | None
+) -> dict[str, Any]:
     if unverified_token is not None:
-        return _token_proven(unverified, unverified_token, logs)
+        return _token_proven(unverified, unverified_token, logs, policy)
     receipt = read_event_receipt(unverified)
     if len(receipt.leaf) == hashlib.sha256().digest_size:
         raise Refused("token_needed", "this is the receipt of a token: name the token with --token")
@@ -202,16 +256,44 @@ def _proven(unverified: str, unverified_token: str | None, logs: LogList) -> dic
         raise validator.Refused(validator.Reason.RECEIPT_INVALID, "the log list names no such log")
     head, kind = require_event(receipt, key), receipt.leaf[1]
     members = event_members(receipt.leaf, kind)
-    return _facts(receipt.index, head) | {"what": _KINDS.get(kind, "?"), "leaf": members}
+    made = members.get("at")
+    cosigned = _cosigned(policy, receipt.unverified_checkpoint, head, made if type(made) is int else 0)
+    return _facts(receipt.index, head) | {
+        "what": _KINDS.get(kind, "?"),
+        "leaf": members,
+        "witnesses": cosigned,
+    }
 
 
-def _token_proven(unverified: str, unverified_token: str, logs: LogList) -> dict[str, Any]:
+def _cosigned(
+    policy: WitnessPolicy | None, unverified: str, head: Checkpoint, made: int
+) -> dict[str, int] | None:
+    """Which witnesses of the policy have seen this head since the leaf was made, and when.
+
+    Raises:
+        validator.Refused: they are not the quorum.
+    """
+    if policy is None:
+        return None
+    latest = SystemClock().now() + SKEW
+    return policy.require_quorum(unverified, head, earliest=made - SKEW, latest=latest)
+
+
+def _token_proven(
+    unverified: str, unverified_token: str, logs: LogList, policy: WitnessPolicy | None
+) -> dict[str, Any]:
     jti, kid, digest = claimed_place(unverified_token)
     claims = part_members(unverified_token.split(".")[1])
     if not all(type(claims.get(name)) is int for name in ("iat", "exp")):
         raise Refused("no_token", "this is no token of ours: iat and exp are integers")
     head = require_receipt(unverified, claims, bytes.fromhex(digest), kid, logs.keys)
-    return _facts(int(jti.split(".")[1]), head) | {"what": "this token", "jti": jti, "digest": digest}
+    cosigned = _cosigned(policy, read_receipt(unverified).unverified_checkpoint, head, claims["iat"])
+    return _facts(int(jti.split(".")[1]), head) | {
+        "what": "this token",
+        "jti": jti,
+        "digest": digest,
+        "witnesses": cosigned,
+    }
 
 
 def _facts(index: int, head: Checkpoint) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
+from sealwright.cli.policies import read_policy
 from sealwright.logs import write_json_logs
-from sealwright.wiring.witness import WitnessSettings, build, serve
-from sealwright_validate.witnesses import WitnessPolicy
+from sealwright.wiring.witness import WitnessSettings, address, build, serve
 
 Follow = Annotated[list[str] | None, typer.Option("--follow", help="URL of a Sealwright; needs --root.")]
 
@@ -35,13 +35,14 @@ def command(
     """Cosign the growing trees of logs, and refuse a second version of any (C2SP tlog-witness)."""
     if len(follow or []) != len(root or []):
         raise typer.BadParameter("one --root for each --follow")
-    logs = dict(WitnessPolicy.read(policy).logs) if policy else {}
+    where = address(listen)
+    logs = dict(read_policy(policy).logs) if policy else {}
     settings = WitnessSettings(
         directory=state,
         name=name,
         logs=logs,
         follow=tuple(zip(follow or [], root or [], strict=False)),
-        listen=listen,
+        listen=where,
         stale_after=stale_after,
     )
     witness, book = build(settings)

@@ -21,6 +21,7 @@ from sealwright.witness.signing import open_cosigners
 from sealwright_validate.keyset import LogKey
 
 log = logging.getLogger(__name__)
+MAX_PORT = 65_535
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +32,20 @@ class WitnessSettings:
     name: str
     logs: Mapping[str, LogKey]
     follow: tuple[tuple[str, Path], ...]
-    listen: str = "127.0.0.1:8430"
+    listen: tuple[str, int] = ("127.0.0.1", 8430)
     stale_after: float = 300.0
+
+
+def address(listen: str) -> tuple[str, int]:
+    """Host and port of `HOST:PORT`.
+
+    Raises:
+        Misconfigured: `bad_address`.
+    """
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isascii() or not port.isdecimal() or not 0 < int(port[:6]) <= MAX_PORT:
+        raise Misconfigured("bad_address", f"{listen!r}: HOST:PORT is expected, a port from 1 to {MAX_PORT}")
+    return host.strip("[]"), int(port)
 
 
 def build(settings: WitnessSettings, clock: Clock | None = None) -> tuple[Witness, FollowedLogs]:
@@ -62,12 +75,7 @@ def serve(settings: WitnessSettings, witness: Witness, book: FollowedLogs) -> No
     Raises:
         Misconfigured: the address cannot be listened on.
     """
-    host, _, port = settings.listen.rpartition(":")
-    if not host or not port.isdecimal():
-        raise Misconfigured("bad_address", f"{settings.listen!r}: HOST:PORT is expected")
-    asyncio.run(
-        _serve(HttpServer(application(witness), bind_tcp(host.strip("[]"), int(port))), witness, book)
-    )
+    asyncio.run(_serve(HttpServer(application(witness), bind_tcp(*settings.listen)), witness, book))
 
 
 async def _serve(server: HttpServer, witness: Witness, book: FollowedLogs) -> None:

@@ -33,6 +33,7 @@ from sealwright_validate.cosignature import (
 )
 from sealwright_validate.note import Checkpoint
 
+NAME_FILE = "name"
 KEY_FILES = {ED25519: "witness.pem", ML_DSA_44: "witness-mldsa44.pem"}
 _TIME = struct.Struct(">Q")
 _NAME = re.compile(r"[!-*,-~]{1,200}")
@@ -63,12 +64,24 @@ def open_cosigners(directory: Path, name: str) -> list[Cosigner]:
     """The keys in `directory` under this name; made where there are none.
 
     Raises:
-        Misconfigured: the name cannot be one, or a key file is not ours alone or cannot be read.
+        Misconfigured: the name cannot be one, or is not that of these keys, or a key file is not ours alone
+            or cannot be read.
     """
     if not _NAME.fullmatch(name):
         raise Misconfigured("witness_name", "a witness's name is printable, without a space or +")
     make_private_directory(directory)
+    _require_own_name(directory / NAME_FILE, name)
     return [_open(directory / file, name, kind) for kind, file in KEY_FILES.items()]
+
+
+def _require_own_name(file: Path, name: str) -> None:
+    """One key under two names would be two witnesses to whoever pins them (C2SP signed-note)."""
+    if not file.exists():
+        write_private(file, name.encode())
+    made_for = read_private(file).decode("ascii", "replace")
+    if made_for != name:
+        text = f"the keys in {file.parent} are those of {made_for!r}; give another one its own --state"
+        raise Misconfigured("witness_name", text)
 
 
 def _open(file: Path, name: str, kind: int) -> Cosigner:
