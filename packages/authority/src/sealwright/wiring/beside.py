@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sealwright.admin.model import AuditEntry
+from sealwright.admin.model import Action, AuditEntry
 from sealwright.detection.catalogue.model import BEGINNING
 from sealwright.issuer.events import GrantEvents
 from sealwright.keys.model import KeyState
@@ -63,6 +63,11 @@ class Beside:
             for key in self._keys.all()
             if key.state is KeyState.REVOKED
         ]
+        families = [
+            {"kind": "family", "value": entry.subject, "at": entry.at}
+            for entry in entries
+            if entry.action == Action.END_FAMILY
+        ]
         began = (
             [{"at": self._events.since, "kind": BEGINNING, "event_id": None, "client_id": None}]
             if self._events is not None
@@ -71,7 +76,7 @@ class Beside:
         return {
             "grants": began,
             "clients": clients,
-            "revocations": [*ended, *keys],
+            "revocations": [*ended, *keys, *families],
             "changes": [_change(entry) for entry in entries],
             "canaries": [{"kind": one.kind, "value": one.value} for one in self._canaries.planted()],
         }

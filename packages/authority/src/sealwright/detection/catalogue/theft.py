@@ -74,7 +74,8 @@ def family_reused(t: Tables, p: Params) -> ir.Table:
 
 def used_after_revocation(t: Tables, p: Params) -> ir.Table:
     """A token let in after it, its family or its client was revoked."""
-    families = t.issued.filter(t.issued.family.notnull()).select("digest", "family")
+    derived = t.issued.filter(t.issued.family.notnull() | t.issued.parent.notnull())
+    families = derived.select("digest", family=ibis.coalesce(derived.family, derived.parent))
     seen = accepted(new(t.observed, p)).left_join(families, "digest")
     ended = t.revocations
     tokens = seen.inner_join(

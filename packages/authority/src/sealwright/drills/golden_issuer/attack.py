@@ -7,25 +7,18 @@ key, and what it issues is signed into a tree that it cannot rewrite.
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
-import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.util import find_spec
-from typing import Any
 
 from sealwright.drills import model
+from sealwright.drills.insider import Wanted, digest_of, issue
 from sealwright.drills.model import Finding
 from sealwright.drills.sandbox import Sandbox
 from sealwright.drills.steps import ACCEPTED, active_key, validator, verdict
 from sealwright.drills.storm_0558 import compromised_front_end
-from sealwright.errors import Unavailable
-from sealwright.issuer.events import GrantEvents
-from sealwright.ledger.model import Batch, TokenLeaf, parse_leaf
-from sealwright.ledger.service import Ledger
-from sealwright_signer.client import Connection
+from sealwright.ledger.model import TokenLeaf, parse_leaf
 
 SALT_BYTES = 16
 NOT_CAUGHT = "accepted, and no alarm"
@@ -122,48 +115,10 @@ def _renamed(finding: Finding) -> Finding:
 
 async def _issue(sandbox: Sandbox, kid: str) -> dict[str, Golden]:
     """Have tokens signed, and store their leaves as the authority would: nothing is missing afterwards."""
-    if sandbox.signer is None:
-        raise Unavailable("no_signer", "the sandbox has no signer")
-    connection = await Connection.open(sandbox.signer.socket_path)
-    try:
-        hello = await connection.hello()
-        ledger = Ledger(sandbox.stores.ledger, sandbox.clock, lambda _log_id: None)
-        writer = ledger.open_log(hello.log_id, hello.origin, hello.vkey, hello.acked)
-        for pending in hello.pending:
-            await writer.commit(Batch(pending.first, pending.leaves, pending.checkpoint))
-        issued = {}
-        for name, wanted in WANTED.items():
-            record = _record(sandbox, wanted)
-            if name == MARKED:  # who is inside the endpoint has its key as well
-                record = GrantEvents.made(sandbox.state).marked(record)
-            results, batch = await connection.sign([_request(sandbox, kid, wanted, record)])
-            if batch is None or not isinstance(results[0], str):
-                raise Unavailable("drill_stuck", "the signer refused an ordinary request")
-            records = [*([None] * (len(batch.leaves) - 1)), record]
-            await writer.commit(Batch(batch.first, batch.leaves, batch.checkpoint), records)
-            await connection.ack(writer.size)
-            signing_input = results[0].rpartition(".")[0]
-            issued[name] = Golden(results[0], hashlib.sha256(signing_input.encode()).hexdigest())
-        return issued
-    finally:
-        await connection.close()
-
-
-def _record(sandbox: Sandbox, wanted: dict[str, str]) -> bytes:
-    facts = {
-        "client_id": wanted["client_id"],
-        "sub": "minister",
-        "aud": [sandbox.audience("enterprise")],
-        "scope": wanted["scope"],
-        "grant": "client_credentials",
-    }
-    return secrets.token_bytes(SALT_BYTES) + json.dumps(facts, sort_keys=True).encode()
-
-
-def _request(sandbox: Sandbox, kid: str, wanted: dict[str, str], record: bytes) -> list[Any]:
-    audience, digest = [sandbox.audience("enterprise")], hashlib.sha256(record).hexdigest()
-    head = ["enterprise", kid, "at+jwt", wanted["client_id"], "minister", audience]
-    return [*head, wanted["scope"], 600, digest, None]
+    audience = sandbox.audience("enterprise")
+    wanted = [Wanted(one["client_id"], "minister", audience, one["scope"]) for one in WANTED.values()]
+    tokens = await issue(sandbox, kid, wanted)
+    return {name: Golden(token, digest_of(token)) for name, token in zip(WANTED, tokens, strict=True)}
 
 
 def _presented(sandbox: Sandbox, golden: Mapping[str, Golden]) -> dict[str, str]:
