@@ -328,6 +328,7 @@ def test_prove_and_verify_on_the_command_line_agree(
     strange = f"{token.split('.')[0]}.{base64.urlsafe_b64encode(claims).rstrip(b'=').decode()}.AA"
     assert main(["ledger", "verify", str(receipt), "--token", strange, *state]) == 1
     assert main(["ledger", "show", claims_of(token)["jti"].split(".")[0], str(10**36), *state]) == 2
+    assert "not proven" in capsys.readouterr().out
     kid = jwt.get_unverified_header(token)["kid"]
     assert main(["ledger", "prove", "--kid", kid, *state]) == 0
     receipt.write_text(capsys.readouterr().out)
