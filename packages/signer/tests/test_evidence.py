@@ -237,12 +237,18 @@ def software_tpm(tmp_path: Path) -> Iterator[Path]:
     ]
     running = subprocess.Popen([*argv, "--flags", "not-need-init,startup-clear"])
     try:
-        while not place.exists() and running.poll() is None:
+        while not listens(place) and running.poll() is None:
             threading.Event().wait(0.02)
         yield place
     finally:
         running.terminate()
         running.wait()
+
+
+def listens(place: Path) -> bool:
+    """Whether it answers: the name of a socket is there before anybody listens."""
+    with socket.socket(socket.AF_UNIX) as link:
+        return link.connect_ex(str(place)) == 0
 
 
 def tpm_command(place: Path, command: bytes) -> bytes:

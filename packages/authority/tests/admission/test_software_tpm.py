@@ -4,12 +4,9 @@ import base64
 import hashlib
 import json
 import secrets
-import shutil
-import socket
 import struct
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +15,7 @@ from typing import Any
 import pytest
 
 import sealwright_attest as attest
+from authority_support.software_tpm import SoftwareTpm, start_tpm, wait_for
 from sealwright.admission.attested import AttestedAppraiser, read_policy
 from sealwright.admission.documents import ADMISSION_TYPE, new_private_key, read_signer
 from sealwright.admission.model import (
@@ -45,42 +43,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.enable_socket, pytest.mark.timeout(1
 CONFIG = Config()
 
 
-@dataclass
-class SoftwareTpm:
-    """swtpm on a Unix socket."""
-
-    place: Path
-    running: subprocess.Popen[bytes]
-
-    def command(self, command: bytes) -> None:
-        with socket.socket(socket.AF_UNIX) as link:
-            link.connect(str(self.place))
-            link.send(command)
-            assert struct.unpack_from(">I", link.recv(4096), 6) == (0,)
-
-    def extend(self, pcr: int) -> None:
-        """TPM2_PCR_Extend of the sha256 bank, with zeros."""
-        head = struct.pack(">HIIIIIHBH", 0x8002, 65, 0x182, pcr, 9, 0x40000009, 0, 0, 0)
-        self.command(head + struct.pack(">IH", 1, 0x0B) + bytes(32))
-
-
 @pytest.fixture
 def folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="sw-") as name:  # short: a socket's path has 107 bytes at most
         yield Path(name)
-
-
-def start_tpm(folder: Path, name: str) -> SoftwareTpm:
-    program = shutil.which("swtpm")
-    if program is None:
-        pytest.skip("SWTPM ABSENT: admission of a signer with a TPM is not tested (apt-get install swtpm)")
-    (folder / f"{name}-state").mkdir()
-    argv = [program, "socket", "--tpm2", "--tpmstate", f"dir={folder / name}-state"]
-    argv += ["--server", f"type=unixio,path={folder / name}", "--flags", "not-need-init,startup-clear"]
-    running = subprocess.Popen(argv)
-    while not (folder / name).exists() and running.poll() is None:
-        time.sleep(0.02)
-    return SoftwareTpm(folder / name, running)
 
 
 @pytest.fixture
@@ -322,6 +288,5 @@ def test_a_tpm_that_was_reset_under_a_living_signer_is_noticed(
 
 def restarted(tpm: SoftwareTpm) -> subprocess.Popen[bytes]:
     running = subprocess.Popen(tpm.running.args)
-    while not tpm.place.exists() and running.poll() is None:
-        time.sleep(0.02)
+    wait_for(tpm.place, running)
     return running

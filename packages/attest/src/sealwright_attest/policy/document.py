@@ -152,6 +152,8 @@ class TpmRules:
     Attributes:
         ak: accepted ways of trusting the attestation key: certificate, activated, enrolled.
         enrolled: names (hex) of enrolled attestation keys, beside those the caller knows.
+        activated: name (hex) of an attestation key that was activated to PEM of its endorsement key's
+            certificate, with what leads to a root; the chain is checked at every appraisal.
         roots: SHA-256 to PEM of further roots of AK certificates; evidence below them is `virtual-tpm`.
         hardware_roots: likewise, of makers of discrete or firmware TPMs; evidence below them is `hardware`.
         pcrs: pcr0.. to accepted values (SHA-256 hex).
@@ -164,6 +166,7 @@ class TpmRules:
     hardware_roots: Mapping[str, str] = field(default_factory=dict)
     pcrs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     event_log: Need = Need.OPTIONAL
+    activated: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +205,8 @@ class Policy:
         """Return the effective policy as plain JSON values."""
         table: dict[str, Any] = json.loads(json.dumps(asdict(self), default=_plain))
         del table["_hash"]
+        if not table["tpm"]["activated"]:  # younger than hashes that are in ledgers
+            del table["tpm"]["activated"]
         return {"schema": SCHEMA, **table}
 
     def hash(self) -> str:

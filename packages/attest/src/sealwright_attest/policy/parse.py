@@ -187,9 +187,25 @@ def _tpm(table: Table) -> TpmRules:
         hardware_roots=_roots(table, "hardware_roots"),
         pcrs=_pcrs(table.table("pcrs"), "tpm2.pcrs", MAX_PCR, 32),
         event_log=table.choice("event_log", Need, Need.OPTIONAL),
+        activated=_activated(table),
     )
     table.finish()
     return rules
+
+
+def _activated(table: Table) -> dict[str, str]:
+    found = {}
+    for one in table.tables("activated"):
+        name = one.digest(one.take("ak"), "ak", (34, 50, 66))
+        found[name] = one.text("certificates")
+        try:
+            chain = [parse_certificate(der) for der in split_pem(found[name].encode())]
+        except Refused as refusal:
+            raise one.wrong("certificates", "holds something that is not a certificate in PEM") from refusal
+        if not chain:
+            raise one.wrong("certificates", "holds no certificate in PEM")
+        one.finish()
+    return found
 
 
 def _azure(table: Table) -> AzureRules:

@@ -74,6 +74,20 @@ def certified_level(
     leaf = next((one for one in certificates if one.public_key() == key), None)
     if leaf is None:
         raise Refused(Code.ENDORSEMENT_MISSING, "no certificate for this attestation key came along")
+    return _chained_level(leaf, certificates, context)
+
+
+def activated_level(pem: str, context: Context) -> EvidenceLevel:
+    """Return the level that the certificate of an activated key's endorsement key stands for.
+
+    Raises:
+        Refused: as chains are refused.
+    """
+    certificates = [parse_certificate(der) for der in split_pem(pem.encode())]
+    return _chained_level(certificates[0], certificates, context)
+
+
+def _chained_level(leaf: Certificate, certificates: list[Certificate], context: Context) -> EvidenceLevel:
     virtual, hardware = policy_roots(context.policy.tpm)
     anchors = [*context.anchors.tpm, *virtual, *hardware]
     pool = [*(one for one in certificates if one is not leaf), *context.anchors.tpm_intermediates]
@@ -97,10 +111,14 @@ def check_ak_trust(
         record = known.activated[name]
         level = EvidenceLevel.HARDWARE if record.hardware else EvidenceLevel.VIRTUAL_TPM
         found = f"activated against its endorsement key, key {name}"
-    elif "certificate" in ways and unverified_certificates:
+    else:
         try:
-            level = certified_level(public.key, unverified_certificates, context)
-            found = "certificate chain to a trusted root"
+            if "activated" in ways and name in context.policy.tpm.activated:
+                level = activated_level(context.policy.tpm.activated[name], context)
+                found = f"activated against a certified endorsement key, key {name}"
+            elif "certificate" in ways and unverified_certificates:
+                level = certified_level(public.key, unverified_certificates, context)
+                found = "certificate chain to a trusted root"
         except Refused as refusal:
             code, found = refusal.code, f"{refusal.public} {refusal.detail}".strip()
     context.checks.expect(

@@ -146,7 +146,7 @@ class AttestedAppraiser:
             )
             if result.verdict is not attest.Verdict.REFUSED:
                 return result, completed
-            if best is None or len(result.codes) < len(best[0].codes):
+            if best is None or len(result.codes) <= len(best[0].codes):  # what was added tells more
                 best = result, completed
         if best is None:
             raise Refused("evidence_not_understood", "there is no evidence to appraise")

@@ -6,6 +6,7 @@ The signer that `enrol` starts is thrown away; it is never admitted, and no stat
 from __future__ import annotations
 
 import secrets
+import struct
 import sys
 import tempfile
 from datetime import UTC, datetime
@@ -15,16 +16,18 @@ from typing import Annotated
 import typer
 
 from sealwright.admission.attested import read_policy
-from sealwright.admission.enrol import Enrolment, enrolment
+from sealwright.admission.enrol import Endorser, Enrolment, enrolment
 from sealwright.cli.admin import Admin
 from sealwright.cli.options import Apply, AsJson, ConfigFile, StateDirectory, configured
 from sealwright.cli.output import write_json
 from sealwright.clock import SystemClock
 from sealwright.config import Config, signer_policy
-from sealwright.errors import Misconfigured
+from sealwright.errors import Misconfigured, Refused
 from sealwright.supervisor.signer_process import ClientSignerLauncher
 from sealwright_attest import Policy
 from sealwright_attest.policy.diff import rule_changes
+from sealwright_signer.evidence import tpm
+from sealwright_signer.evidence.process import DEVICES
 
 app = typer.Typer(no_args_is_help=True)
 NONCE_BYTES = 32
@@ -42,6 +45,9 @@ def enrol(
     *,
     collector: Annotated[str, typer.Option(help="The TPM, `tpm` or `tpm:/path`.")] = "tpm",
     pcr: Annotated[list[int] | None, typer.Option(help="A register to hold to its value; repeat it.")] = None,
+    maker: Annotated[
+        Path | None, typer.Option(help="Root and intermediates (PEM) of who certified the TPM.")
+    ] = None,
     config: ConfigFile = None,
     state: StateDirectory = None,
     apply: Apply = False,
@@ -49,9 +55,12 @@ def enrol(
 ) -> None:
     """Take this machine's TPM for ours: its attestation key and registers as they are become a policy.
 
-    A throw-away signer makes a fresh quote, which must pass that policy. Name it in `admission.policy`.
+    A throw-away signer makes a fresh quote, which must pass that policy. Name it in `admission.policy`. With
+    `--maker` the TPM proves by credential activation that the key is in the TPM that its maker certified;
+    without, it is your word.
     """
-    found = _quoted(configured(config, state), collector, sorted(set(pcr or (0, 7))))
+    endorser = Endorser.of(LocalTpm(collector), _document(maker).encode()) if maker else None
+    found = _quoted(configured(config, state), collector, sorted(set(pcr or (0, 7))), endorser)
     if as_json:
         write_json({"name": found.name, "pcrs": found.pcrs, "policy": found.policy, "written": apply})
     else:
@@ -159,7 +168,30 @@ def _read(document: str, where: str) -> Policy:
     return read_policy(document.encode(), where)
 
 
-def _quoted(config: Config, collector: str, registers: list[int]) -> Enrolment:
+class LocalTpm:
+    """`EndorsedTpm` on the device or socket that a collector names."""
+
+    def __init__(self, collector: str) -> None:
+        self._place = Path(collector.partition(":")[2] or DEVICES["tpm"][2])
+
+    def certificate(self) -> bytes:
+        """The certificate of its endorsement key."""
+        try:
+            return tpm.endorsement_certificate(self._place)
+        except (OSError, struct.error) as error:
+            raise Refused("nothing_to_enrol", f"{self._place}: {error.args[-1]}") from error
+
+    def activate(self, credential: bytes, secret: bytes) -> bytes:
+        """The answer to a challenge."""
+        try:
+            return tpm.activate(self._place, credential, secret)
+        except (OSError, struct.error) as error:
+            raise Refused(
+                "not_activated", f"the TPM does not solve the challenge: {error.args[-1]}"
+            ) from error
+
+
+def _quoted(config: Config, collector: str, registers: list[int], endorser: Endorser | None) -> Enrolment:
     policy = {**signer_policy(config, [], 0), "custody": {"kind": "memory"}}
     with tempfile.TemporaryDirectory(prefix="sealwright-") as folder:
         launcher = ClientSignerLauncher(Path(folder), Path(folder), collector=collector)
@@ -168,4 +200,4 @@ def _quoted(config: Config, collector: str, registers: list[int]) -> Enrolment:
             _, evidence = process.introduce(secrets.token_bytes(NONCE_BYTES))
         finally:
             process.stop()
-    return enrolment(evidence, registers, SystemClock().now())
+    return enrolment(evidence, registers, SystemClock().now(), endorser)

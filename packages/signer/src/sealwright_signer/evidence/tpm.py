@@ -2,7 +2,7 @@
 
 Speaks raw commands to a device or to the socket of a software TPM. The key comes from a fixed template, so it
 is the same at every start and can be enrolled. May never extend, clear or define anything.
-Source: TCG TPM 2.0 Library, Parts 2 and 3.
+Source: TCG TPM 2.0 Library, Parts 2 and 3; TCG EK Credential Profile.
 """
 
 import json
@@ -12,7 +12,7 @@ import stat
 import struct
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,15 @@ _ENDORSEMENT, _OWNER = 0x4000000B, 0x40000001
 _PASSWORD = struct.pack(">IIHBH", 9, 0x40000009, 0, 0, 0)  # a session with an empty password
 # ECC P-256, ECDSA with SHA-256; fixedTPM fixedParent sensitiveDataOrigin userWithAuth noDA restricted sign
 _TEMPLATE = struct.pack(">HHIHHHHHHHH", 0x23, 0x0B, 0x00050472, 0, 0x10, 0x18, 0x0B, 3, 0x10, 0, 0)
+_START_SESSION, _POLICY_SECRET, _ACTIVATE = 0x176, 0x151, 0x147
+_NULL = 0x40000007
+# The standard endorsement keys, with where their certificates are: RSA 2048 (L-1), ECC P-256 (L-2)
+_EK_HEAD = bytes.fromhex("000b000300b20020837197674484b3f81a90cc8d46a5d724fd52d76e06520b64f2a1da1b331469aa")
+_EK_HEAD += struct.pack(">HHHH", 0x06, 128, 0x43, 0x10)
+_EKS = {
+    0x01C00002: b"\0\x01" + _EK_HEAD + struct.pack(">HIH", 2048, 0, 256) + bytes(256),
+    0x01C0000A: b"\0\x23" + _EK_HEAD + struct.pack(">HH", 3, 0x10) + 2 * (b"\0\x20" + bytes(32)),
+}
 _AZURE_KEY, _AZURE_REPORT, _CHUNK = 0x81000003, 0x01400001, 512
 _AZURE_KIND, _AZURE_TDX, _TD_REPORT = 32 + 1184 + 8, 4, 1024  # offset and value of the report's kind; bytes
 MEASUREMENTS = Path("/sys/kernel/security/tpm0/binary_bios_measurements")
@@ -96,6 +105,62 @@ def _quoted(command: Command, key: int, extra: bytes) -> tuple[bytes, bytes, dic
     raise OSError(0, "the PCRs change all the time")
 
 
+@contextmanager
+def _primary(command: Command, template: bytes) -> Iterator[tuple[int, bytes]]:
+    """The endorsement hierarchy's key of this template: handle and TPMT_PUBLIC, for as long as it is used."""
+    made = bytes.fromhex("000400000000") + _sized(template) + bytes(6)
+    answer = command(_CREATE_PRIMARY, made, _ENDORSEMENT, session=_PASSWORD)
+    (key,) = struct.unpack_from(">I", answer)
+    try:
+        yield key, _take(answer, 8)
+    finally:
+        command(_FLUSH, b"", key)
+
+
+def _stored(command: Command, index: int) -> bytes:
+    """What is in NV."""
+    (size,) = struct.unpack(">H", _take(command(_NV_READ_PUBLIC, b"", index), 0)[-2:])
+    found = b""
+    while len(found) < size:
+        part = struct.pack(">HH", min(_CHUNK, size - len(found)), len(found))
+        found += _take(command(_NV_READ, part, _OWNER, index, session=_PASSWORD), 4)
+    return found
+
+
+def endorsement_certificate(place: Path) -> bytes:
+    """The certificate (DER) that the TPM's maker stored of its endorsement key."""
+    with _opened(place) as command:
+        return _endorsed_key(command)[0]
+
+
+def _endorsed_key(command: Command) -> tuple[bytes, bytes]:
+    """Certificate and template of the endorsement key that has one; OSError when none has."""
+    for index, template in _EKS.items():
+        with suppress(OSError):
+            found = _stored(command, index)
+            return found[: 4 + int.from_bytes(found[2:4], "big")], template
+    raise OSError(0, "the TPM has no certificate of its endorsement key")
+
+
+def activate(place: Path, credential: bytes, secret: bytes) -> bytes:
+    """The answer to a challenge: TPM2_ActivateCredential of our attestation key under the endorsement key.
+
+    Both are TPM2B structures. OSError when the TPM holds another endorsement key, or the challenge is for
+    another attestation key.
+    """
+    with _opened(place) as command:
+        _, template = _endorsed_key(command)
+        with _primary(command, template) as (endorsement, _), _primary(command, _TEMPLATE) as (key, _):
+            started = struct.pack(">H16xHBHH", 16, 0, 1, 0x10, 0x0B)
+            (session,) = struct.unpack_from(">I", command(_START_SESSION, started, _NULL, _NULL))
+            try:
+                command(_POLICY_SECRET, bytes(10), _ENDORSEMENT, session, session=_PASSWORD)
+                two = struct.pack(">IIHBHIHBH", 18, 0x40000009, 0, 0, 0, session, 0, 1, 0)
+                return _take(command(_ACTIVATE, credential + secret, key, endorsement, session=two), 4)
+            finally:
+                command(_FLUSH, b"", session)
+
+
 def _boot_log(place: Path, log: Path) -> dict[str, Any]:
     """The log of this machine's own TPM; that of a software TPM is somebody else's."""
     return {} if stat.S_ISSOCK(place.stat().st_mode) else boot_log(log)
@@ -105,15 +170,9 @@ def quote(
     place: Path, _nonce: bytes, _wide: bytes, narrow: bytes, *, log: Path = MEASUREMENTS
 ) -> dict[str, Any]:
     """A quote over PCR 0 to 15 of the sha256 bank, and the log that leads to their values."""
-    with _opened(place) as command:
-        made = bytes.fromhex("000400000000") + _sized(_TEMPLATE) + bytes(6)
-        answer = command(_CREATE_PRIMARY, made, _ENDORSEMENT, session=_PASSWORD)
-        (key,) = struct.unpack_from(">I", answer)
-        try:
-            message, signature, pcrs = _quoted(command, key, narrow)
-        finally:
-            command(_FLUSH, b"", key)
-    parts = {"message": message, "signature": signature, "ak_public": _take(answer, 8)}
+    with _opened(place) as command, _primary(command, _TEMPLATE) as (key, public):
+        message, signature, pcrs = _quoted(command, key, narrow)
+    parts = {"message": message, "signature": signature, "ak_public": public}
     body = {name: b64encode(part).decode() for name, part in parts.items()}
     evidence = b64encode(encode({**body, "pcrs": pcrs}).encode()).decode()
     return {"kind": "tpm2", "evidence": evidence, **_boot_log(place, log)}
@@ -156,11 +215,7 @@ def azure(
     by the key that is hashed into the report.
     """
     with _opened(place) as command:
-        (size,) = struct.unpack(">H", _take(command(_NV_READ_PUBLIC, b"", _AZURE_REPORT), 0)[-2:])
-        report = b""
-        while len(report) < size:
-            part = struct.pack(">HH", min(_CHUNK, size - len(report)), len(report))
-            report += _take(command(_NV_READ, part, _OWNER, _AZURE_REPORT, session=_PASSWORD), 4)
+        report = _stored(command, _AZURE_REPORT)
         message, signature, pcrs = _quoted(command, _AZURE_KEY, narrow)
     signed = {"message": message.hex(), "signature": signature.hex(), "pcrs": pcrs}
     body = {"hcl_report": _b64url(report), "quote": signed, **_endorsed(report, metadata)}
