@@ -200,3 +200,17 @@ def test_every_attempt_to_deliver_is_kept_in_order(store: SqlNoticeStore) -> Non
         store.log(attempt)
     assert store.deliveries("n") == attempts
     assert store.deliveries("other") == []
+
+
+def test_a_name_in_another_spelling_is_the_same_operator() -> None:
+    one = composed(whole(), "incident-1", "tenant-a", NOW)
+    request = ChangeRequest(
+        id="change-1",
+        action=Action.SEND_NOTICES,
+        subject="incident-1",
+        details=approval_details([one]),
+        requested_by="operator:root/ann",
+        requested_at=NOW,
+    )
+    with pytest.raises(Refused, match="consents_missing"):
+        approval_of(request, [Consent("change-1", "operator:root/Ann", NOW)], NOW)

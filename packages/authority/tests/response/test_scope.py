@@ -91,6 +91,20 @@ def test_uses_that_no_tenant_can_be_told_of_are_named_as_missing(asked: Asked) -
     assert [gap.count for gap in of_tenant(found, "tenant-a").missing if gap.kind == "unplaced"] == [None]
 
 
+def test_reach_is_by_tenant_where_only_relying_parties_know_the_tenants(asked: Asked) -> None:
+    """A live ledger has no tenants. One token of a service is used for two; one is used by nobody."""
+    world = World()
+    service = world.issue(tenant=None, sub_digest=digest_of("service"))
+    for tenant, who in (("tenant-b", "bob"), ("tenant-b", "bill"), ("tenant-c", "carol")):
+        world.observe(service | {"tenant": tenant, "sub_digest": digest_of(who)})
+    world.observe(service | {"tenant": "tenant-b", "sub_digest": digest_of("bob")})
+    world.issue(tenant=None, sub_digest=digest_of("silent"))
+    found = asked(world, KEY)
+    reach = {row.tenant: (row.subjects, row.tokens) for row in found.reach}
+    assert reach == {"tenant-a": (1, 2), "tenant-b": (2, 1), "tenant-c": (1, 1), "(unknown)": (1, 1)}
+    assert [gap.count for gap in found.missing if gap.kind == "unplaced_reach"] == [1]
+
+
 def test_with_a_time_alone_every_key_is_asked_about(asked: Asked) -> None:
     world = World()
     world.key("key-2", realm="consumer")
@@ -148,6 +162,7 @@ def test_silent_reporters_and_unreported_audiences_are_named(asked: Asked) -> No
         Question(since=1, until=1),
         Question(kid="a", client_id="b", since=0, until=1),
         Question(kid="key-of-nobody", since=0, until=1),
+        Question(client_id="client-of-nobody", since=0, until=1),
     ],
 )
 def test_a_question_without_a_sense_is_refused(question: Question, asked: Asked) -> None:

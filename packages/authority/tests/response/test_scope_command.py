@@ -103,6 +103,8 @@ def test_a_tenant_gets_its_own_rows_in_every_form(
     [
         [],
         ["--key", "key-of-nobody"],
+        ["--client", "client-of-nobody"],
+        ["--key", ACTIVE_KEY, "--tenant", "tenant-of-nobody"],
         ["--key", ACTIVE_KEY, "--client", "app"],
         ["--key", ACTIVE_KEY, "--since", "yesterday"],
         ["--key", ACTIVE_KEY, "--since", "7d", "--until", "8d"],
@@ -117,6 +119,16 @@ def test_a_question_that_cannot_be_answered_is_one_line_and_status_two(
             write_segment(tmp_path, table, "1", rows)
     assert main(["respond", "scope", str(tmp_path), *asked]) == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_lake_with_a_broken_file_names_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for table, rows in World().finish().rows.items():
+        if rows:
+            write_segment(tmp_path, table, "1", rows)
+    (tmp_path / "observed" / "2.parquet").write_bytes(b"junk")
+    assert main(["respond", "scope", str(tmp_path), "--key", ACTIVE_KEY]) == 2
+    [said] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("sealwright:")]
+    assert "2.parquet" in said
 
 
 def test_without_a_lake_that_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

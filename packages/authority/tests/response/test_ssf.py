@@ -138,3 +138,49 @@ def test_a_malformed_request_is_refused(world: World, body: bytes) -> None:
         assert (await client.post("/ssf/stream", content=body)).status_code == 400
 
     acting(world, act)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"iss": "https://evil.example"},
+        {"events_supported": []},
+        {"events_delivered": ["urn:other"]},
+        {"min_verification_interval": 0},
+    ],
+)
+def test_what_is_the_transmitters_to_say_may_be_repeated_and_not_changed(
+    world: World, changed: dict[str, object]
+) -> None:
+    async def act(client: httpx.AsyncClient) -> None:
+        await world.push_stream(client)
+        [stream] = (await client.get("/ssf/stream")).json()
+        repeated = {**stream, "delivery": {**stream["delivery"], "authorization_header": "Bearer for-push"}}
+        for method in ("PATCH", "PUT"):
+            again = await client.request(method, "/ssf/stream", json=repeated)
+            assert (again.status_code, again.json()) == (200, stream)
+            refused = await client.request(method, "/ssf/stream", json=repeated | changed)
+            assert (refused.status_code, refused.json()["err"]) == (400, "invalid_request")
+        assert (await client.get("/ssf/stream")).json() == [stream]
+
+    acting(world, act)
+
+
+def test_what_is_delivered_is_what_is_supported_and_was_requested(world: World) -> None:
+    async def act(client: httpx.AsyncClient) -> None:
+        await world.push_stream(client)
+        [stream] = (await client.get("/ssf/stream")).json()
+        both = set(stream["events_supported"]) & set(stream["events_requested"])
+        assert set(stream["events_delivered"]) == both
+
+    acting(world, act)
+
+
+def test_a_pushed_stream_does_not_become_a_polled_one_unasked(world: World) -> None:
+    async def act(client: httpx.AsyncClient) -> None:
+        one = {"stream_id": await world.push_stream(client)}
+        before = (await client.get("/ssf/stream", params=one)).json()
+        assert (await client.put("/ssf/stream", json=one)).status_code == 400
+        assert (await client.get("/ssf/stream", params=one)).json() == before
+
+    acting(world, act)

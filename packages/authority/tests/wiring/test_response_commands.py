@@ -155,7 +155,7 @@ def sent(
     status, told = command.notify(attack["kid"], incident, "--operator", "ann", "--apply")
     assert status == 0, told
     request = told[told.index("change") :].partition(":")[0]
-    assert command("consent", request, "--operator", "ann")[0] == 0
+    assert [command("consent", request, "--operator", who)[0] for who in ("ann", "Ann")] == [2, 2]
     alone = [command.send(request), command.send(request, "--apply")]
     assert command("consent", request, "--operator", "bob")[0] == 0
     dry, done = command.send(request), command.send(request, "--apply")

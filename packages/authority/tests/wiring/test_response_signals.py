@@ -36,6 +36,7 @@ def test_the_receiver_gets_signed_events_about_the_revocation(
         assert claims["jti"] == jti
         [(kind, content)] = claims["events"].items()
         told[kind.rpartition("/")[2]] = content
+        assert content.get("initiating_entity", "policy") == "policy", "a rule did it"
     assert set(told) == {"session-revoked", "credential-change", "credential-compromise"}
     assert told["credential-change"]["friendly_name"] == attack["kid"]
     assert receiver.post(endpoint, json={"returnImmediately": True, "ack": list(sets)}).json()["sets"] == {}
@@ -126,6 +127,13 @@ def test_a_receiver_with_an_access_token_manages_and_reads_its_stream(
         kinds = sorted(kind.rpartition("/")[2] for claims in told for kind in claims["events"])
         assert kinds == ["session-revoked", "verification"]
         assert {claims["aud"] for claims in told} == {"siem"}
+        [revoked] = [
+            content for one in told for content in one["events"].values() if "reason_admin" in content
+        ]
+        assert revoked["initiating_entity"] == "admin", "an operator did it"
+        listed = admin.get("/admin/responses").json()["responses"]
+        [by_hand] = [one for one in listed if one["decision"]["subject"] == "doomed-app"]
+        assert (by_hand["outcome"], by_hand["decision"]["rule"]) == ("acted", "by hand")
         assert siem.post(endpoint, json={"returnImmediately": True, "ack": list(polled)}).json()["sets"] == {}
         short = reader.post("/ssf/stream", json={})
         assert (short.status_code, short.json()["err"]) == (403, "insufficient_scope")

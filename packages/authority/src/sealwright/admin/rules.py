@@ -4,6 +4,7 @@
   must agree, the requester being one of them.
 - What only takes power away in an emergency (revoke, disable, strict) needs one: losing a key costs a
   rotation.
+- A name in another spelling (`Ann`, `ann`) is the same person.
 - An approval is bound to action, subject and details, is used soon or not at all, and is granted once.
 """
 
@@ -52,8 +53,11 @@ def approval_of(request: ChangeRequest, consents: Iterable[Consent], now: float)
     """
     if now > request.requested_at + REQUEST_LIFE:
         raise Refused("request_expired", "The request found no approval in time; make a new one.")
-    agreed = {consent.operator for consent in consents if consent.request_id == request.id}
-    operators = tuple(sorted(agreed | {request.requested_by}))
+    people = {request.requested_by.casefold(): request.requested_by}
+    for consent in consents:
+        if consent.request_id == request.id:
+            people.setdefault(consent.operator.casefold(), consent.operator)
+    operators = tuple(sorted(people.values()))
     missing = OPERATORS_NEEDED[request.action] - len(operators)
     if missing > 0:
         raise Refused("consents_missing", f"{missing} more operator must agree to {request.action}.")
@@ -80,7 +84,7 @@ def require_approved(approval: Approval, action: Action, subject: str, details: 
         raise Refused("approval_mismatch", "The details are not those that were approved.")
     if not approval.granted_at <= now <= approval.valid_until:
         raise Refused("approval_expired", "The approval has expired; ask for a new one.")
-    if len(set(approval.operators)) < OPERATORS_NEEDED[action]:
+    if len({operator.casefold() for operator in approval.operators}) < OPERATORS_NEEDED[action]:
         raise Refused("consents_missing", f"Too few operators agreed to {action}.")
 
 

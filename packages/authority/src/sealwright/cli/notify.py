@@ -133,8 +133,10 @@ def _send(admin: Admin, out: Path, request: str, *, dry: bool) -> list[dict[str,
 def _drafts(out: Path) -> Drafts:
     try:
         return msgspec.json.decode((out / DRAFTS).read_bytes(), type=Drafts)
-    except (OSError, msgspec.DecodeError) as error:
+    except OSError as error:
         raise Refused("no_drafts", f"there are no drafts in {out}") from error
+    except msgspec.DecodeError as error:
+        raise Refused("bad_drafts", f"the drafts in {out / DRAFTS} cannot be read: {error}") from error
 
 
 def write(out: Path, signed: list[dict[str, Any]]) -> None:

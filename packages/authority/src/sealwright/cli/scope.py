@@ -67,10 +67,12 @@ def answer(lake: Path, question: Question) -> Scope:
     """The answer from a lake, with progress on standard error.
 
     Raises:
-        Misconfigured: `extra_absent`, or `no_lake`.
-        Refused: `nothing_asked`, or `unknown_key`.
+        Misconfigured: `extra_absent`, `no_lake`, or `bad_lake` (with the file that cannot be read).
+        Refused: `nothing_asked`, `unknown_key` or `unknown_client`.
     """
     try:
+        import duckdb
+
         from sealwright.detection.engine import DuckEngine
         from sealwright.response.scope import scope
     except ImportError as error:
@@ -80,6 +82,8 @@ def answer(lake: Path, question: Question) -> Scope:
     engine = DuckEngine(lake)
     try:
         return scope(engine.tables(), question, _timed())
+    except duckdb.Error as error:
+        raise Misconfigured("bad_lake", f"the lake cannot be read: {str(error).splitlines()[0]}") from error
     finally:
         engine.close()
 
@@ -93,6 +97,8 @@ def write(found: Scope, form: Form, tenant: str | None, out: Path | None) -> Non
     from sealwright.response.report import as_csv, as_html, as_json
 
     told = of_tenant(found, tenant) if tenant else found
+    if tenant and not told.touched and not told.reach:
+        raise Refused("not_affected", f"nothing of a tenant {tenant} was touched or in reach")
     text = {Form.CSV: as_csv, Form.JSON: as_json, Form.HTML: as_html}[form](told).rstrip("\n") + "\n"
     if out is None:
         sys.stdout.write(text)

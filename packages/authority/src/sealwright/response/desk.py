@@ -11,19 +11,27 @@ from msgspec.structs import replace
 
 from sealwright.admin.model import Action, Details
 from sealwright.admin.service import Auditor
+from sealwright.clock import Clock
 from sealwright.errors import Refused
-from sealwright.response.model import Outcome, Preview, Response
+from sealwright.ids import new_id
+from sealwright.response.model import Decision, Mode, Outcome, Preview, Response
 from sealwright.response.ports import Eyes, Hands, ResponseStore
+
+BY_HAND = "by hand"
+"""What stands for the rule where there was none."""
 
 
 class Desk:
     """Where operators act from."""
 
-    def __init__(self, store: ResponseStore, eyes: Eyes, hands: Hands, auditor: Auditor) -> None:
+    def __init__(
+        self, store: ResponseStore, eyes: Eyes, hands: Hands, auditor: Auditor, clock: Clock
+    ) -> None:
         self._store = store
         self._eyes = eyes
         self._hands = hands
         self._auditor = auditor
+        self._clock = clock
 
     async def preview(self, action: Action, subject: str) -> Preview:
         """What an action would touch now."""
@@ -58,6 +66,26 @@ class Desk:
         await self._auditor.audit(operator, action.value, subject, details)
         await self._hands.act(action, subject, reason)
 
+    async def act_by_hand(
+        self, operator: str, action: Action, subject: str, reason: str, preview: Preview
+    ) -> None:
+        """Do it, and note it beside what rules did: as the answer to their suggestions of the same, if there
+        are any.
+
+        Raises:
+            Refused: it cannot be done to this subject.
+            Unavailable: it could not be done now.
+        """
+        await self.act(operator, action, subject, reason, preview)
+        known = await asyncio.to_thread(self._store.since, 0.0)
+        same = [one for one in known if (one.decision.action, one.decision.subject) == (action, subject)]
+        waiting = [one for one in same if one.outcome is not Outcome.ACTED]
+        if not waiting:
+            waiting = [_by_hand(action, subject, self._clock.now(), preview)]
+        for one in waiting:
+            done = replace(one, outcome=Outcome.ACTED, preview=preview, detail=operator)
+            await asyncio.to_thread(self._store.keep, done)
+
     async def rehearse_response(self, response: Response) -> Preview:
         """What `apply` would touch now; nothing is changed.
 
@@ -86,3 +114,11 @@ class Desk:
 def _require_open(response: Response) -> None:
     if response.outcome is Outcome.ACTED:
         raise Refused("already_done", "This response was carried out already.")
+
+
+def _by_hand(action: Action, subject: str, at: float, preview: Preview) -> Response:
+    """What an operator did that no rule had suggested."""
+    decision = Decision(
+        rule=BY_HAND, action=action, subject=subject, alarm_id="", code=BY_HAND, mode=Mode.SUGGEST
+    )
+    return Response(id=new_id("act"), at=at, decision=decision, preview=preview, outcome=Outcome.SUGGESTED)

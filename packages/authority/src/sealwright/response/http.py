@@ -100,7 +100,7 @@ def _acting(store: ResponseStore, desk: Desk, operator: str, strict: Strictness)
         if asked.dry:
             return _json({"done": False, "preview": await desk.rehearse(asked.action, asked.subject)})
         preview = await desk.preview(asked.action, asked.subject)
-        await desk.act(operator, asked.action, asked.subject, asked.reason, preview)
+        await desk.act_by_hand(operator, asked.action, asked.subject, asked.reason, preview)
         return _json({"done": True, "preview": preview})
 
     async def apply(request: Request) -> HttpResponse:

@@ -97,7 +97,11 @@ def routes(
 
     async def consent(request: Request) -> HttpResponse:
         asked = await _parsed(request, Agreeing)
-        await approvals.consent(f"{operator}/{asked.operator}", request.path_params["request_id"])
+        who, which = f"{operator}/{asked.operator}", request.path_params["request_id"]
+        waiting = {one.id: one.requested_by for one in await approvals.open_requests()}
+        if waiting.get(which, "").casefold() == who.casefold():
+            raise Refused("own_request", "You asked for this yourself; another operator must agree.")
+        await approvals.consent(who, which)
         return _json({"agreed": asked.operator})
 
     async def waiting(_request: Request) -> HttpResponse:

@@ -39,7 +39,7 @@ def scope(t: Tables, question: Question, progress: Progress | None = None) -> Sc
         progress: is told each of the steps before it is taken.
 
     Raises:
-        Refused: `nothing_asked`, or `unknown_key`.
+        Refused: `nothing_asked`, `unknown_key` or `unknown_client`.
     """
     say = progress or (lambda _step: None)
     if question.kid is not None and question.client_id is not None:
@@ -48,6 +48,7 @@ def scope(t: Tables, question: Question, progress: Progress | None = None) -> Sc
         raise Refused("nothing_asked", "The time that is asked about ends before it begins.")
     say(f"1/{STEPS} forged tokens that were presented")
     keys = _keys(t, question)
+    _require_known(t, question.client_id)
     forged = _forged(t, question)
     touched = [_touched(row) for row in rows_of(_by_subject(forged))]
     say(f"2/{STEPS} when they were used")
@@ -68,7 +69,7 @@ def scope(t: Tables, question: Question, progress: Progress | None = None) -> Sc
         audiences=audiences,
         touched=touched,
         reach=reach,
-        missing=[*_missing(t, question, audiences), *_unplaced(touched)],
+        missing=[*_missing(t, question, audiences), *_unplaced(touched, reach)],
         hours=hours,
     )
 
@@ -81,6 +82,16 @@ def _keys(t: Tables, question: Question) -> list[dict[str, Any]]:
     if not found:
         raise Refused("unknown_key", "That key was never ours: it has no scope here.")
     return found
+
+
+def _require_known(t: Tables, client_id: str | None) -> None:
+    """A client that nobody has heard of is a slip of the pen, and not one that touched nobody."""
+    if client_id is None:
+        return
+    for table in (t.clients, t.issued, t.observed):
+        if rows_of(table.filter(table.client_id == client_id).select("client_id").limit(1)):
+            return
+    raise Refused("unknown_client", "There is no such client, and no token of it was ever seen.")
 
 
 def _described(t: Tables, kids: set[str]) -> list[dict[str, Any]]:
@@ -114,8 +125,10 @@ def _homes(t: Tables, forged: ir.Table) -> ir.Table:
     """The tenant of each subject of a forged token, where it is known in one tenant only: a name like `admin`
     that several have must not put one tenant's matter before another.
     """
-    known = t.issued.filter(t.issued.sub_digest.notnull() & t.issued.tenant.notnull())
-    known = known.semi_join(forged, "sub_digest")
+    told = t.observed.semi_join(forged, "sub_digest").semi_join(t.issued, ["log_id", "idx", "digest"])
+    columns = ["sub_digest", "tenant"]
+    known = t.issued.semi_join(forged, "sub_digest").select(columns).union(told.select(columns))
+    known = known.filter(known.sub_digest.notnull() & known.tenant.notnull())
     tenants = known.group_by("sub_digest").aggregate(home=known.tenant.min(), last=known.tenant.max())
     return tenants.filter(tenants.home == tenants.last).select("sub_digest", "home")
 
@@ -144,14 +157,33 @@ def _in_reach(t: Tables, question: Question, keys: list[dict[str, Any]]) -> ir.T
         genuine = genuine.filter(genuine.client_id == question.client_id)
     else:
         genuine = genuine.filter(genuine.realm.isin(_scope_of(keys)[0] or [""]))
-    genuine = genuine.mutate(of=genuine.tenant.fill_null(UNKNOWN_TENANT))
-    reach = genuine.group_by("of").aggregate(
-        subjects=genuine.sub_digest.nunique(),
-        tokens=genuine.count(),
-        first_at=genuine.iat.min(),
-        last_at=genuine.iat.max(),
+    rows = _with_tenant(genuine).union(_as_reported(t, genuine.filter(genuine.tenant.isnull())))
+    reach = rows.group_by("of").aggregate(
+        subjects=rows.who.nunique(), tokens=rows.tokens.sum(), first_at=rows.iat.min(), last_at=rows.iat.max()
     )
     return reach.order_by("of")
+
+
+def _with_tenant(genuine: ir.Table) -> ir.Table:
+    """Tokens whose tenant the ledger's private records name."""
+    named = genuine.filter(genuine.tenant.notnull())
+    return named.select(of=named.tenant, who=named.sub_digest, tokens=ibis.literal(1, "int64"), iat=named.iat)
+
+
+def _as_reported(t: Tables, unplaced: ir.Table) -> ir.Table:
+    """Tokens whose tenant only relying parties can name: they say whose data each was used for, and one token
+    of a service may be used for many. A token counts once for each tenant.
+    """
+    seen = t.observed.filter(t.observed.tenant.notnull()).semi_join(unplaced, ["log_id", "idx", "digest"])
+    told = seen.select("digest", of=seen.tenant, whom=seen.sub_digest).distinct()
+    rows = unplaced.select("digest", "iat", "sub_digest").left_join(told, "digest")
+    nth = ibis.row_number().over(group_by=[rows.digest, rows.of], order_by=rows.whom)
+    return rows.select(
+        of=ibis.coalesce(rows.of, UNKNOWN_TENANT),
+        who=ibis.coalesce(rows.whom, rows.sub_digest),
+        tokens=(nth == 0).cast("int64"),
+        iat=rows.iat,
+    )
 
 
 def _touched(row: dict[str, Any]) -> Touched:
@@ -193,11 +225,15 @@ def _missing(t: Tables, question: Question, audiences: list[str]) -> Iterator[Mi
         yield Missing("unverified", "refusals", "refused before the signature was verified", int(unverified))
 
 
-def _unplaced(touched: list[Touched]) -> Iterator[Missing]:
+def _unplaced(touched: list[Touched], reach: list[Reach]) -> Iterator[Missing]:
     uses = sum(row.accepted + row.refused for row in touched if row.tenant == UNKNOWN_TENANT)
     if uses:
         told = "forged uses whose tenant no report names, and whose subject no tenant or more than one has"
         yield Missing("unplaced", UNKNOWN_TENANT, told, uses)
+    tokens = sum(row.tokens for row in reach if row.tenant == UNKNOWN_TENANT)
+    if tokens:
+        told = "genuine tokens in reach whose tenant neither the ledger nor a report names"
+        yield Missing("unplaced_reach", UNKNOWN_TENANT, told, tokens)
 
 
 def _activity(seen: ir.Table) -> ir.Table:

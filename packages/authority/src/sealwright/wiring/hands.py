@@ -20,6 +20,7 @@ from sealwright.store.clients import SqlClientStore
 from sealwright.store.keys import SqlKeyStore
 from sealwright.store.strict import SqlStrictStore
 from sealwright.wiring.living import MOST, Live, LiveTokens
+from sealwright.wiring.outbox import initiator
 
 
 class AuthorityEyes:
@@ -167,10 +168,10 @@ class AuthorityHands:
         place.
         """
         live = await self._living(family)
-        txn = new_id("txn")
+        txn, by = new_id("txn"), initiator()
         at = self._transmitter.now()
         events = [
-            token_revoked(issuer, one.place, at, txn, reason)
+            token_revoked(issuer, one.place, at, txn, reason, by)
             for one in live
             if (issuer := self._issuer_of(one.kid)) is not None
         ]

@@ -132,7 +132,7 @@ class Answers:
     def admin_routes(self, operator: str) -> list[Route]:
         """Incidents, responses and acts."""
         stores = self._given.stores
-        desk = Desk(stores.responses, self._eyes, self._hands, self._given.auditor)
+        desk = Desk(stores.responses, self._eyes, self._hands, self._given.auditor, self._given.clock)
         clock = self._given.clock
         approvals = Approvals(stores.approvals, self._given.auditor, clock)
         return [

@@ -176,7 +176,7 @@ class _Managed:
             "iss": self._transmitter.issuer,
             "aud": stream.aud,
             "events_supported": SUPPORTED,
-            "events_requested": stream.events_requested,
+            "events_requested": stream.events_requested or SUPPORTED,
             "events_delivered": stream.delivered,
             "delivery": delivery,
             "min_verification_interval": MIN_VERIFICATION_INTERVAL,

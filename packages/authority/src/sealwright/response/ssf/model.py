@@ -90,13 +90,20 @@ class Stream(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """What a receiver may say about a stream when making or changing it. Unset members stay as they are."""
+    """What a receiver may say about a stream when making or changing it. Unset members stay as they are.
+
+    The last four are the transmitter's own: a receiver may repeat them, and may not change them.
+    """
 
     stream_id: Text | None = None
     delivery: Delivery | None = None
     events_requested: Annotated[tuple[Text, ...], Meta(max_length=64)] | None = None
     description: Text | None = None
     aud: Text | None = None
+    iss: Text | None = None
+    events_supported: Annotated[tuple[Text, ...], Meta(max_length=64)] | None = None
+    events_delivered: Annotated[tuple[Text, ...], Meta(max_length=64)] | None = None
+    min_verification_interval: int | None = None
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):

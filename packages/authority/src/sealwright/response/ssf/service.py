@@ -23,7 +23,12 @@ from sealwright.response.ssf.model import (
     Stream,
 )
 from sealwright.response.ssf.ports import SetSigner, StreamStore
-from sealwright.response.ssf.rules import MIN_VERIFICATION_INTERVAL, is_loopback, require_deliverable
+from sealwright.response.ssf.rules import (
+    MIN_VERIFICATION_INTERVAL,
+    is_loopback,
+    require_deliverable,
+    require_repeated,
+)
 
 STREAMS_PER_RECEIVER = 10
 POLL_MAX = 100
@@ -84,8 +89,15 @@ class Transmitter:
         return found
 
     async def change(self, receiver: str, asked: Asked, *, whole: bool) -> Stream:
-        """Change a stream: PUT (`whole`) replaces what a receiver sets, PATCH what is named."""
+        """Change a stream: PUT (`whole`) replaces what a receiver sets, PATCH what is named.
+
+        Raises:
+            Refused: `unknown_stream`, `invalid_delivery`, or `invalid_request`.
+        """
         before = await self.stream(receiver, asked.stream_id)
+        require_repeated(asked, before, self.issuer)
+        if whole and asked.delivery is None and before.delivery.method != POLL:
+            raise Refused("invalid_request", "A stream that is pushed is replaced with its delivery.")
         blank = Stream(
             stream_id="", receiver="", aud=receiver, delivery=Delivery(method=POLL), events_requested=()
         )
