@@ -62,6 +62,10 @@ def record() -> bytes:
     )
 
 
+async def _no_leaves_before(log_id: str, first: int, end: int) -> None:
+    raise WrongAnswer(f"a new signer has leaves {first} to {end} in log {log_id}")
+
+
 class Growing:
     """The authority's side of the ledger, without HTTP, on a directory of its own."""
 
@@ -75,6 +79,7 @@ class Growing:
             SignerLink.open(
                 session.connection,
                 lambda _: self._ledger.open_log(hello.log_id, hello.origin, hello.vkey, hello.acked),
+                _no_leaves_before,
             )
         )
         self._publisher.start()

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from authority_support.archived import LEAVES, START, ArchivedSite
+from authority_support.archived import START, TOKENS, ArchivedSite
 from authority_support.objects import BUCKET, SmallStore, access_file, small_store
 from sealwright.admin.service import Auditor
 from sealwright.cli.main import main
@@ -97,7 +97,7 @@ def test_the_authority_moves_what_is_old_enough_by_itself(site: ArchivedSite) ->
     assert running.audited() == [("system:retention", "move_segment")]
     assert running.look() == (0, 0)
     assert site.sound()
-    assert site.records() == LEAVES
+    assert site.records() == TOKENS
 
 
 def test_it_moves_nothing_where_it_was_told_not_to(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_it_removes_records_where_it_was_told_to_and_no_earlier(
     site.clock.time = START + 7_200 + 730 * DAY - 1
     assert running.look() == (int(archive), 0)
     site.clock.time += 1
-    assert running.look() == (0, LEAVES)
+    assert running.look() == (0, TOKENS)
     assert running.look() == (0, 0)
     assert ("system:retention", "purge_records") in running.audited()
     assert site.records() == 0
@@ -130,7 +130,7 @@ def test_a_bucket_that_is_away_stops_nothing_and_loses_nothing(tmp_path: Path, b
     bucket.away = True
     with pytest.raises(Unavailable, match="cold_storage"):
         Running(site).look()
-    assert site.records() == LEAVES
+    assert site.records() == TOKENS
     bucket.away = False
     assert Running(site).look() == (1, 0)
     bucket.away = True
@@ -156,7 +156,7 @@ def test_the_commands_work_on_a_bucket_as_on_a_directory(
     )
     configured = ["--config", str(file)]
     assert main(["ledger", "archive", "--apply", *configured]) == 0
-    assert "moved leaves 0 to 599" in capsys.readouterr().out
+    assert "moved leaves 0 to 600" in capsys.readouterr().out
     assert len(bucket.objects) == 1 + 2 * 3  # the segment; three bundles and their tiles
     assert main(["ledger", "fsck", *configured]) == 0
     name = f"cold/{site.scribe.log_id}/tile/entries/001"

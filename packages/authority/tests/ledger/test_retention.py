@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from authority_support.archived import LEAVES, START, ArchivedSite
+from authority_support.archived import LEAVES, START, TOKENS, ArchivedSite
 from sealwright.admin.service import Auditor
 from sealwright.cli.main import main
 from sealwright.config import RetentionConfig
@@ -84,7 +84,7 @@ def test_what_has_moved_stays_provable_and_sound(site: ArchivedSite) -> None:
     assert [again.at(site.place(index)) for index in indices] == before
     assert again.of_digest(hashlib.sha256(b"42").hexdigest()) == again.at(site.place(42))
     assert site.sound()
-    assert site.records() == LEAVES
+    assert site.records() == TOKENS
     assert site.keeper.due() == []
     publisher = Publisher(site.keeper.store, site.files.hot)
     publisher.publish(site.scribe.log_id)
@@ -116,7 +116,7 @@ def test_an_erased_record_leaves_leaf_proof_and_tombstone(site: ArchivedSite, co
     if cold:
         site.archive()
     site.keeper.erase(site.place(300), "request of the person")
-    assert site.records() == LEAVES - 1
+    assert site.records() == TOKENS - 1
     assert site.sound()
     tombstone = site.store.erased(site.scribe.log_id, 300)
     assert tombstone is not None
@@ -137,9 +137,9 @@ def test_records_go_when_their_time_is_over_and_no_earlier(site: ArchivedSite, c
     site.clock.time = START + 7_200 + 729 * DAY
     with pytest.raises(Refused, match="retained"):
         site.keeper.purge(key)
-    assert site.records() == LEAVES
+    assert site.records() == TOKENS
     site.clock.time += DAY
-    assert site.keeper.purge(key) == LEAVES
+    assert site.keeper.purge(key) == TOKENS
     assert site.records() == 0
     assert site.sound()
 
@@ -224,11 +224,11 @@ def test_the_commands_print_their_plan_and_change_nothing_without_apply(
     for asked in (["archive"], ["erase", jti, "--reason", "asked"]):
         assert main(["ledger", *asked, *state]) == 0
         assert "nothing was changed" in capsys.readouterr().out
-    assert site.records() == LEAVES
+    assert site.records() == TOKENS
     assert site.keeper.cold.segments(site.scribe.log_id) == []
     for asked in (["erase", jti, "--reason", "asked"], ["archive"]):
         assert main(["ledger", *asked, "--apply", *state]) == 0
-    assert site.records() == LEAVES - 1
+    assert site.records() == TOKENS - 1
     assert [segment.end for segment in site.keeper.cold.segments(site.scribe.log_id)] == [LEAVES]
     assert main(["ledger", "fsck", *state]) == 0
     assert main(["ledger", "erase", "no jti", "--reason", "x", *state]) == 2

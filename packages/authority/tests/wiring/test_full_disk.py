@@ -14,7 +14,7 @@ import pytest
 
 from sealwright.drills.sandbox import Sandbox
 from sealwright.errors import Unavailable
-from sealwright.ledger.fsck import check_ledger
+from sealwright.wiring.inspect import inspect
 
 SIZE = 64 << 20
 PATIENCE = 120.0
@@ -86,6 +86,6 @@ def test_a_full_disk_stops_issuing_and_it_goes_on_by_itself_with_nothing_lost(sm
         assert len(site.stores.ledger.logs()) == 1
     finally:
         site.stop()
-    report = check_ledger(site.stores.ledger, site.state / "ledger")
+    report = inspect(site.config).fsck()
     assert report.sound, report.damages
     assert report.tokens >= len(tokens)

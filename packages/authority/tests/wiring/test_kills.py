@@ -16,7 +16,7 @@ import pytest
 from authority_support.site import running
 from sealwright.drills.sandbox import Sandbox
 from sealwright.errors import Unavailable
-from sealwright.ledger.fsck import check_ledger
+from sealwright.wiring.inspect import inspect
 
 KILLS = 200
 SIGNER_SHARE = 0.3
@@ -114,6 +114,6 @@ def wait_for_tokens(load: Load, count: int) -> None:
 
 def require_nothing_lost(site: Sandbox, load: Load) -> None:
     site.stop()
-    report = check_ledger(site.stores.ledger, site.state / "ledger")
+    report = inspect(site.config).fsck()
     assert report.sound, report.damages
     require_in_ledger(site, load.tokens)

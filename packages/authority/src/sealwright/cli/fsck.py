@@ -18,8 +18,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from sealwright.cli.options import Apply, AsJson, ConfigFile, StateDirectory, configured
 from sealwright.cli.output import console, counted, write_json
+from sealwright.errors import Misconfigured
 from sealwright.ledger.fsck import Progress as Told
 from sealwright.ledger.fsck import Report
+from sealwright.ledger.repair import Step
 from sealwright.supervisor.lock import StateLock
 from sealwright.wiring.inspect import Inspection, inspect
 
@@ -66,26 +68,34 @@ def _show(report: Report) -> None:
     for damage in sorted(report.damages, key=lambda found: found.code not in CAUSES):
         leaf = "" if damage.index is None else f" leaf {damage.index}"
         byte = "" if damage.byte is None else f" byte {damage.byte}"
-        subject = damage.log_id or "log list"
-        to.print(f"  {subject}{leaf}: {damage.message} [dim]({damage.code}, {damage.where}{byte})[/]")
+        where = f"{damage.log_id or damage.where}{leaf}"
+        to.print(f"  {where}: {damage.message} [dim]({damage.code}, {damage.where}{byte})[/]")
 
 
 def _repair(opened: Inspection, *, apply: bool) -> None:
     steps = opened.repair()
     for step in steps[:MAX_SHOWN]:
         verb = ("rebuilt" if apply else "would rebuild") if step.possible else "cannot be derived:"
-        sys.stdout.write(f"{verb} {step.what}" + (f" (log {step.log_id})\n" if step.log_id else "\n"))
         if apply:
-            step.do()
+            _do(step)
+        sys.stdout.write(f"{verb} {step.what}" + (f" (log {step.log_id})\n" if step.log_id else "\n"))
     if apply:
         for step in steps[MAX_SHOWN:]:
-            step.do()
+            _do(step)
     if len(steps) > MAX_SHOWN:
         sys.stdout.write(f"and {len(steps) - MAX_SHOWN} more\n")
     if not steps:
         sys.stdout.write("nothing to rebuild\n")
     elif not apply:
         sys.stdout.write("nothing was changed; do it with --apply\n")
+
+
+def _do(step: Step) -> None:
+    try:
+        step.do()
+    except OSError as error:
+        where = f"{step.where} of log {step.log_id}" if step.log_id else step.where
+        raise Misconfigured("cannot_write", f"{where} cannot be written: {error.strerror}") from error
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from sealwright.errors import Refused, Unavailable
-from sealwright.ledger.model import Batch
+from sealwright.ledger.model import TOKEN_LEAF, Batch
 from sealwright.ledger.service import LogWriter
 from sealwright_signer.client import Batch as SignerBatch
 from sealwright_signer.client import Connection, Hello, SignerGone, SignerRefused
@@ -27,6 +27,9 @@ ACK_SECONDS = 0.05
 _TIMES = struct.Struct(">QQ")
 _TIMES_AT = 66
 """Offset of `iat` and `exp` in a token leaf (docs/formats/ledger.md)."""
+
+Unrecorded = Callable[[str, int, int], Awaitable[object]]
+"""(log id, first leaf, end): returns when it is durable."""
 
 T = TypeVar("T")
 SignOutcome = tuple[str, int] | dict[str, str]
@@ -56,12 +59,15 @@ class SignerLink:
         self._acknowledging: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(cls, connection: Connection, open_log: Callable[[Hello], LogWriter]) -> SignerLink:
+    async def open(
+        cls, connection: Connection, open_log: Callable[[Hello], LogWriter], unrecorded: Unrecorded
+    ) -> SignerLink:
         """Introduce ourselves, store what the signer still holds, acknowledge it.
 
         Args:
             connection: to a signer that was admitted.
             open_log: gives the writer of the log that it names; may refuse.
+            unrecorded: writes down that leaves of tokens which never left come without private records.
 
         Raises:
             Unavailable: the signer went away.
@@ -69,6 +75,9 @@ class SignerLink:
         hello = await _told(connection.hello())
         link = cls(connection, hello, open_log(hello))
         for batch in hello.pending:
+            first = max(batch.first, link._writer.size)
+            if any(leaf.startswith(TOKEN_LEAF) for leaf in batch.leaves[first - batch.first :]):
+                await unrecorded(link.log_id, first, batch.first + len(batch.leaves))
             await link._commit(batch)
         return link
 

@@ -23,7 +23,7 @@ from sealwright.ledger.folder import Folder
 from sealwright.ledger.fsck_files import FileCheck
 from sealwright.ledger.fsck_list import CheckedList, check_list
 from sealwright.ledger.merkle import Frontier, leaf_hash
-from sealwright.ledger.model import Entry, Log, StoredList, TokenLeaf, parse_leaf
+from sealwright.ledger.model import Entry, EventLeaf, Log, StoredList, TokenLeaf, parse_leaf
 from sealwright.ledger.note import Checkpoint, Verifier, open_checkpoint, parse_vkey
 from sealwright.ledger.ports import FileStore, LedgerStore
 from sealwright.ledger.tiles import WIDTH
@@ -33,6 +33,8 @@ CHUNK = 32 * WIDTH
 LOG_ID_BYTES = 10
 Progress = Callable[[str, int, int], None]
 """(log id, leaves done, leaves in all)."""
+Watch = Callable[[str, Entry, TokenLeaf | EventLeaf], None]
+"""(log id, entry, its leaf)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ def check_ledger(
     *,
     cold: FileStore | None = None,
     listed: ListToCheck | None = None,
+    watch: Watch | None = None,
 ) -> Report:
     """Check every log in the store and every log directory on disk.
 
@@ -88,6 +91,7 @@ def check_ledger(
         progress: called now and then.
         cold: where old segments were moved to.
         listed: the log list, where it is to be checked as well.
+        watch: is given each leaf that parses, in the order of its log.
     """
     report = Report()
     checked = CheckedList({}) if listed is None else check_list(directory, listed.stored, listed.roots)
@@ -96,7 +100,7 @@ def check_ledger(
     names = {stored.log_id for stored in known}
     files = LedgerFiles(directory, cold)
     for stored in known:
-        _LogCheck(store, stored, files, report, progress, checked.logs.get(stored.log_id)).run()
+        _LogCheck(store, stored, files, report, (progress, watch), checked.logs.get(stored.log_id)).run()
         report.logs += 1
     for log in checked.logs.values():
         if log.log_id not in names and log.size:
@@ -117,14 +121,14 @@ class _LogCheck:
         stored: Log,
         files: LedgerFiles,
         report: Report,
-        progress: Progress | None,
+        told: tuple[Progress | None, Watch | None],
         listed: ListedLog | None,
     ) -> None:
         self._store = store
         self._log = stored
         self._where = files
         self._report = report
-        self._progress = progress
+        self._progress, self._watch = told
         self._listed = listed
         self._frontier = Frontier()
         self._first_difference: int | None = None
@@ -240,6 +244,8 @@ class _LogCheck:
         except Refused as error:
             self._damage("malformed_leaf", "leaves", error.public, index=entry.index, byte=0)
             return
+        if self._watch is not None:
+            self._watch(self._log.log_id, entry, leaf)
         if isinstance(leaf, TokenLeaf):
             self._report.tokens += 1
         if entry.record is None:

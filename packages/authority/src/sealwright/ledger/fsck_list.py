@@ -57,9 +57,14 @@ def check_list(directory: Path, stored: StoredList | None, roots: list[bytes]) -
     except Refused as error:
         faults.append(ListFault("log_list", "log_list", f"{error.reason}: {error.detail}"))
         return CheckedList({}, tuple(faults))
-    if served is not None and served != stored.document and not _is_neighbour(served, listed, roots):
+    if served is None:
+        text = "the log list is not served; `sealwright ledger fsck --repair` writes the stored one"
+        faults.append(ListFault("log_list_file", LOG_LIST, text))
+    elif served != stored.document and not _is_neighbour(served, listed, roots):
         byte = first_difference(served, stored.document)
-        faults.append(ListFault("log_list_file", LOG_LIST, "differs from the stored list", byte))
+        faults.append(
+            ListFault("log_list_file", LOG_LIST, "the served list differs from the stored one", byte)
+        )
     return CheckedList(listed.logs, tuple(faults))
 
 

@@ -15,6 +15,8 @@ from sealwright.errors import Refused
 
 LEAF_VERSION: Final = 1
 KIND_TOKEN: Final = 1
+TOKEN_LEAF: Final = bytes((LEAF_VERSION, KIND_TOKEN))
+"""How the leaf of a token begins."""
 KIND_KEY_EVENT: Final = 2
 KIND_STATEMENT: Final = 3
 _HEADER_BYTES: Final = 2

@@ -6,7 +6,7 @@ A key's state moves forward only; `settle` refuses to move it back whatever the 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from sqlalchemy import (
     Column,
@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import RowMapping
 
-from sealwright.errors import Refused
+from sealwright.errors import Misconfigured, Refused
 from sealwright.keys.model import Key, KeyState, Manifest, Tombstone
 from sealwright.store.db import metadata, reader, writing
 
@@ -117,7 +117,11 @@ Revoked = Callable[[Connection, Key], None]
 
 def _key(row: RowMapping) -> Key:
     fields = dict(row)
-    return Key(**{**fields, "jwk": json.loads(fields["jwk"]), "state": KeyState(fields["state"])})
+    try:
+        return Key(**{**fields, "jwk": json.loads(fields["jwk"]), "state": KeyState(fields["state"])})
+    except ValueError as error:
+        text = f"the row of key {fields['kid']} cannot be read: somebody changed it"
+        raise Misconfigured("key_row", text, str(error)) from error
 
 
 class SqlKeyStore:
@@ -201,6 +205,12 @@ class SqlKeyStore:
         with self._reader.connect() as connection:
             row = connection.execute(_LATEST).mappings().first()
         return Manifest(**row) if row else None
+
+    def manifests(self) -> Iterator[Manifest]:
+        """Every manifest, oldest first."""
+        with self._reader.connect() as connection:
+            for row in connection.execute(select(manifests).order_by(manifests.c.version)).mappings():
+                yield Manifest(**row)
 
     def add_manifest(self, manifest: Manifest) -> None:
         """Store a manifest; `manifest_goes_back` unless its version is newer than every stored one."""

@@ -146,8 +146,8 @@ class Authority:
         manifests = ManifestFeed()
         keys.on_manifest(_publish_to(manifests, root_version(trust), selfcheck))
         run = config.state.path / "run"
-        signers = SignerManager(run, ledger, stores.ledger, keys, issuer)
         auditor = Auditor(stores.audit, clock, keys)
+        signers = SignerManager(run, ledger, stores.ledger, keys, issuer, auditor)
         receivers = Receivers(config, clients, selfcheck)
         answers = Answers(
             Given(config, clock, stores, keys, alarms, metrics, registry, auditor, receivers, clients.forget)

@@ -17,12 +17,14 @@ from sealwright.ledger.model import Place
 from sealwright.ledger.receipts import Receipts
 from sealwright.ledger.repair import Step, plan_repair
 from sealwright.ledger.service import Ledger
+from sealwright.store.admin import SqlAuditStore
 from sealwright.store.cold import ColdLeaves
 from sealwright.store.db import open_engine, require_readable
 from sealwright.store.keys import SqlKeyStore
 from sealwright.store.ledger import SqlLedgerStore
 from sealwright.store.log_list import SqlLogListStore
 from sealwright.wiring.cold import cold_files
+from sealwright.wiring.vouched import Vouched
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class Inspection:
     ledger: Ledger
     receipts: Receipts
     keys: SqlKeyStore
+    trail: SqlAuditStore
     lists: SqlLogListStore
     files: LedgerFiles
     trust: Path
@@ -57,7 +60,18 @@ class Inspection:
         """Read everything again and name what is wrong."""
         roots = [file.read_bytes() for file in sorted(self.trust.glob("root-*.json"), key=_version)]
         listed = ListToCheck(self.lists.latest(), roots) if roots else None
-        return check_ledger(self.store, self.directory, progress, cold=self.files.cold, listed=listed)
+        vouched = Vouched(self.store, self.keys, self.trail, self.files)
+        vouched.prepare()
+        report = check_ledger(
+            self.store,
+            self.directory,
+            progress,
+            cold=self.files.cold,
+            listed=listed,
+            watch=vouched.watch,
+        )
+        report.damages += vouched.damages()
+        return report
 
     def repair(self) -> list[Step]:
         """What would be rebuilt; nothing is before a step is done."""
@@ -81,8 +95,9 @@ def inspect(config: Config) -> Inspection:
     ledger = Ledger(store, SystemClock(), lambda _log_id: None)
     files = LedgerFiles(config.state.path / "ledger", cold)
     receipts = Receipts(store, files, store)
+    trail = SqlAuditStore(engine)
     lists, trust = SqlLogListStore(engine), config.state.path / "trust"
-    return Inspection(store, ledger, receipts, SqlKeyStore(engine), lists, files, trust)
+    return Inspection(store, ledger, receipts, SqlKeyStore(engine), trail, lists, files, trust)
 
 
 def _version(root: Path) -> int:

@@ -19,6 +19,7 @@ from sealwright.clock import Clock
 from sealwright.config import Config
 from sealwright.config.retention import Retention, retention_of
 from sealwright.errors import Misconfigured, Refused
+from sealwright.keys.announced import announced_until, require_vouched
 from sealwright.keys.model import Key, KeyState
 from sealwright.ledger.archive import Archive, Due
 from sealwright.ledger.files import LedgerFiles
@@ -52,7 +53,7 @@ class Keeper:
 
     def trusts(self) -> list[KeyTrust]:
         """Every key that ever was, the first to go first."""
-        found = [_trust(key) for key in self.keys.all()]
+        found = [self._trust(key) for key in self.keys.all()]
         return sorted(found, key=lambda key: (key.trusted_until, key.kid))
 
     def over(self) -> list[KeyTrust]:
@@ -76,9 +77,10 @@ class Keeper:
         """Remove the private records of a key whose time is over; how many. Its leaves stay.
 
         Raises:
-            Refused: `retained`.
+            Refused: `retained`, or `key_row` when the ledger does not say what the key's row says.
         """
         require_purgeable(key, self.retention, self.clock.now())
+        self._require_vouched(key.kid)
         self.audit("purge_records", key.kid, {"trusted_until": key.trusted_until})
         raw = base64.urlsafe_b64decode(key.kid + "=")
         gone = self.store.purge_records(raw)
@@ -103,6 +105,19 @@ class Keeper:
                 self._rewrite(segment, lambda entry: entry.index == place.index)
         return tombstone
 
+    def _trust(self, key: Key) -> KeyTrust:
+        """The later of what the row and the announcement in the ledger say: a row can be changed."""
+        announced = announced_until(key, self.store.leaf)
+        revoked = key.changed_at if key.state is KeyState.REVOKED else None
+        return KeyTrust(key.kid, key.log_id, max(key.verify_until, announced), revoked)
+
+    def _require_vouched(self, kid: str) -> None:
+        key = self.keys.get(kid)
+        log = self.store.log(key.log_id) if key is not None else None
+        if key is None or log is None:
+            raise Refused("key_row", f"there is no key {kid}, or no log of it")
+        require_vouched(key, self.store.leaf, log.vkey)
+
     def _rewrite(self, segment: ColdSegment, drop: Callable[[Entry], bool]) -> int:
         entries = self.cold.entries(segment.log_id, segment.first, segment.end)
         kept = [Entry(e.index, e.leaf, None) if e.record is not None and drop(e) else e for e in entries]
@@ -118,11 +133,6 @@ class Keeper:
             for segment in self.cold.segments(key.log_id)
             for entry in self.cold.entries(segment.log_id, segment.first, segment.end)
         )
-
-
-def _trust(key: Key) -> KeyTrust:
-    revoked = key.changed_at if key.state is KeyState.REVOKED else None
-    return KeyTrust(key.kid, key.log_id, key.verify_until, revoked)
 
 
 def _is_of(entry: Entry, kid: bytes) -> bool:

@@ -14,12 +14,15 @@ from pathlib import Path
 
 import msgspec
 
+from sealwright.admin.model import Details
+from sealwright.admin.service import Auditor
 from sealwright.errors import Refused, SealwrightError, Unavailable
 from sealwright.issuer.service import Issuer
 from sealwright.keys.link import SignerLink
 from sealwright.keys.service import KeyService
 from sealwright.ledger.ports import LedgerStore
 from sealwright.ledger.service import Ledger, LogWriter
+from sealwright.wiring.vouched import UNRECORDED
 from sealwright_signer.client import Connection, Hello, SignerGone
 
 log = logging.getLogger(__name__)
@@ -51,8 +54,15 @@ class SignerManager:
     """Follows the list of signers."""
 
     def __init__(
-        self, run: Path, ledger: Ledger, store: LedgerStore, keys: KeyService, issuer: Issuer
+        self,
+        run: Path,
+        ledger: Ledger,
+        store: LedgerStore,
+        keys: KeyService,
+        issuer: Issuer,
+        auditor: Auditor,
     ) -> None:
+        self._auditor = auditor
         self._file = run / "signers.json"
         self._ledger = ledger
         self._store = store
@@ -130,7 +140,7 @@ class SignerManager:
             return self._ledger.open_log(hello.log_id, hello.origin, hello.vkey, hello.acked)
 
         try:
-            link = await SignerLink.open(connection, open_log)
+            link = await SignerLink.open(connection, open_log, self._unrecorded)
             session.link = link
             announced = [(key["announcement"], key["state"], key["ledger_index"]) for key in link.hello.keys]
             await self._keys.attach(link, announced)
@@ -142,3 +152,10 @@ class SignerManager:
             await self._keys.detach(entry.log_id)
             await connection.close()
         raise Unavailable("signer_gone", "the connection to the signer ended")
+
+    async def _unrecorded(self, log_id: str, first: int, end: int) -> None:
+        """Say why these leaves have no private records. It is durable before they are, and stated with what
+        is stated next: no signer is there yet.
+        """
+        facts: Details = {"first": first, "end": end}
+        await asyncio.to_thread(self._auditor.write, "system:authority", UNRECORDED, log_id, facts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import json
 import struct
 from pathlib import Path
 
@@ -27,7 +28,9 @@ from sealwright.wiring.retention import Keeper, open_keeper
 
 START = 1_700_000_000
 KID = hashlib.sha256(b"key").digest()
-LEAVES = 600
+TOKENS = 600
+LEAVES = TOKENS + 1
+"""The last one announces the key."""
 
 
 class Clock:
@@ -58,17 +61,22 @@ class ArchivedSite:
         self.files = LedgerFiles(directory / "ledger", cold_files(self.config))
         kid = base64.urlsafe_b64encode(KID).rstrip(b"=").decode()
         until = START + 7_200
-        key = Key(kid, "mail", "ES256", self.scribe.log_id, "", 0, {}, START, START + 3_600, until,
+        said = {"realm": "mail", "use_from": START, "use_until": START + 3_600, "verify_until": until}
+        told = self.scribe.document("sealwright-key+jwt", {"kid": kid, "jwk": {}, **said})
+        key = Key(kid, "mail", "ES256", self.scribe.log_id, told, TOKENS, {}, START, START + 3_600, until,
                   KeyState.RETIRED, until)  # fmt: skip
+        members = {"at": START, "event": "announced", "kid": kid, "realm": "mail", "announcement": told}
+        self._announcement = b"\x01\x02" + json.dumps(members).encode()
         SqlKeyStore(engine).add(key)
         asyncio.run(self._fill())
         self.keeper: Keeper = open_keeper(self.config, self.clock)
 
     async def _fill(self) -> None:
         ledger = Ledger(self.store, self.clock, lambda _log_id: None)
-        records = [b"salt" * 4 + b'{"n":%d}' % number for number in range(LEAVES)]
+        records = [b"salt" * 4 + b'{"n":%d}' % number for number in range(TOKENS)]
         writer = ledger.open_log(self.scribe.log_id, self.scribe.origin, self.scribe.vkey, 0)
-        await writer.commit(self.scribe.batch([leaf(n, r) for n, r in enumerate(records)]), [*records])
+        leaves = [*(leaf(n, r) for n, r in enumerate(records)), self._announcement]
+        await writer.commit(self.scribe.batch(leaves), [*records, None])
         ledger.close_log(self.scribe.log_id)
         Publisher(self.store, self.files.hot).publish(self.scribe.log_id)
 

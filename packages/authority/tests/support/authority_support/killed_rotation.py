@@ -116,11 +116,14 @@ class Round:
             raise AssertionError("no signer")
         codec = (msgspec.json.decode, msgspec.json.encode)
         connection = await Connection.open(self.site.signer.socket_path, codec)
-        link = self.link = await SignerLink.open(connection, self._open_log)
+        link = self.link = await SignerLink.open(connection, self._open_log, self._unrecorded)
         held = [(key["announcement"], key["state"], key["ledger_index"]) for key in link.hello.keys]
         signer = Stepped(link, self.steps, ("make_key", "activate", "destroy", "manifest", "statement"))
         await self.service.attach(signer, held)
         return link
+
+    async def _unrecorded(self, log_id: str, first: int, end: int) -> None:
+        raise AssertionError(f"no token was asked for, and log {log_id} has leaves {first} to {end} of some")
 
     def _open_log(self, hello: Hello) -> LogWriter:
         writer = self.ledger.open_log(hello.log_id, hello.origin, hello.vkey, hello.acked)

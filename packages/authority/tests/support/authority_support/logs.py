@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import struct
 from collections.abc import Sequence
+from typing import Any
 
 import httpx
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -13,6 +15,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from sealwright.ledger.merkle import Frontier
 from sealwright.ledger.model import Batch, Log
+
+
+def _encoded(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 class Scribe:
@@ -39,6 +45,14 @@ class Scribe:
         text = f"{self.origin}\n{self.frontier.size}\n{root}\n"
         signature = base64.b64encode(self.key_id + self.key.sign(text.encode())).decode()
         return f"{text}\n— {self.origin} {signature}\n"
+
+    def document(self, typ: str, claims: dict[str, Any]) -> str:
+        """A JWS of the log's key, as a signer makes its announcements."""
+        jwk = {"crv": "Ed25519", "kty": "OKP", "x": _encoded(self.key.public_key().public_bytes_raw())}
+        kid = _encoded(hashlib.sha256(json.dumps(jwk, separators=(",", ":")).encode()).digest())
+        parts = ({"alg": "EdDSA", "kid": kid, "typ": typ}, claims)
+        said = ".".join(_encoded(json.dumps(part).encode()) for part in parts)
+        return f"{said}.{_encoded(self.key.sign(said.encode()))}"
 
     def batch(self, leaves: Sequence[bytes]) -> Batch:
         first = self.frontier.size
