@@ -28,7 +28,9 @@ def forms_of(key: Any, algorithm: str) -> list[Form]:
     if algorithm == "ES256":
         return [reference.integer("k", "ec-d", numbers.private_value, 32)]
     sizes = {name: 256 if name == "d" else 128 for name in PARTS}
-    return [reference.integer("k", f"rsa-{n}", getattr(numbers, PARTS[n]), sizes[n]) for n in PARTS]
+    forms = [reference.integer("k", f"rsa-{n}", getattr(numbers, PARTS[n]), sizes[n]) for n in PARTS]
+    squares = {name: pow(2, 2048, getattr(numbers, name)) for name in ("p", "q")}
+    return [*forms, *(reference.integer("k", f"rsa-rr-{n}", value, 128) for n, value in squares.items())]
 
 
 @pytest.mark.parametrize("algorithm", ["ES256", "EdDSA", "RS256"])
@@ -39,6 +41,20 @@ def test_the_signers_marks_are_the_references(algorithm: str) -> None:
     expected = reference.make(forms_of(custody._keys[handle][2], algorithm), SALT)
     entries = json.loads(reference.dump(expected))["entries"]
     assert [{"key": "k"} | entry for entry in made] == entries
+
+
+def test_a_constant_of_montgomery_alone_names_the_key(tmp_path: Path) -> None:
+    custody = MemoryCustody()
+    handle = custody.generate("RS256")
+    entries = [{"key": "k"} | entry for entry in custody.fingerprints(handle, SALT)]
+    body = {"format": reference.FORMAT, "salt": SALT.hex(), "entries": entries}
+    (tmp_path / "own.json").write_text(json.dumps(body))
+    square = pow(2, 2048, custody._keys[handle][2].private_numbers().q).to_bytes(128, "little")
+    (tmp_path / "dump").write_bytes(bytes(5000) + square + bytes(5000))
+    report = Run(Settings(workers=1, fingerprints=(str(tmp_path / "own.json"),))).scan(
+        [str(tmp_path / "dump")]
+    )
+    assert {(finding.kind, finding.key_id) for _, finding in report.findings} == {("own-rsa-rr-q", "k")}
 
 
 @pytest.mark.parametrize("algorithm", ["ES256", "EdDSA", "RS256"])

@@ -39,7 +39,10 @@ def _entries(key: Any, salt: bytes) -> list[dict[str, Any]]:
     if isinstance(key, rsa.RSAPrivateKey):
         numbers, size = key.private_numbers(), key.key_size // 8
         sizes = {name: size if name == "d" else size // 2 for name in _RSA}
-        return [_integer(f"rsa-{n}", getattr(numbers, _RSA[n]), sizes[n], salt) for n in _RSA]
+        # Montgomery's constants, which give the primes away: they stay in memory beside the primes
+        squares = [(f"rsa-rr-{n}", (1 << 8 * size) % getattr(numbers, n), size // 2) for n in "pq"]
+        listed = [(f"rsa-{n}", getattr(numbers, _RSA[n]), sizes[n]) for n in _RSA]
+        return [_integer(*one, salt) for one in listed + squares]
     if isinstance(key, ec.EllipticCurvePrivateKey):
         return [_integer("ec-d", key.private_numbers().private_value, key.key_size // 8, salt)]
     return [_entry("ed25519-seed", "bytes", key.private_bytes_raw(), salt)]

@@ -46,6 +46,8 @@ def forms_of(keys: Keys) -> list[Form]:
     halves = {"p": private.p, "q": private.q, "dp": private.dmp1, "dq": private.dmq1, "qi": private.iqmp}
     forms = [fingerprint.integer("key-rsa", f"rsa-{name}", value, 128) for name, value in halves.items()]
     forms.append(fingerprint.integer("key-rsa", "rsa-d", private.d, 256))
+    squares = {"rr-p": pow(2, 2048, private.p), "rr-q": pow(2, 2048, private.q)}  # Montgomery's constants
+    forms += [fingerprint.integer("key-rsa", f"rsa-{name}", value, 128) for name, value in squares.items()]
     forms.append(fingerprint.integer("key-ec", "ec-d", keys.ec.private_numbers().private_value, 32))
     forms.append(Form("key-ed25519", "ed25519-seed", Kind.BYTES, keys.ed25519.private_bytes_raw()))
     forms.append(Form("key-ml-dsa", "ml-dsa-seed", Kind.BYTES, keys.mldsa_seed))

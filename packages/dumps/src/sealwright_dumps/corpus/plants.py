@@ -137,6 +137,7 @@ def _memory_forms(keys: Keys) -> Iterator[Plant]:
     yield Plant("rsa p, big-endian", prime[::-1], own)
     yield Plant("rsa p, lower half", prime[:64], own)
     yield Plant("rsa p, upper half", prime[64:], own)
+    yield Plant("rsa montgomery constant, limbs", pow(2, 2048, private.q).to_bytes(128, "little"), own)
     yield Plant("rsa d, limbs", exponent, own)
     yield Plant("rsa d, python int", python_digits(private.d), own)
     yield Plant("ec scalar, limbs", scalar, own)

@@ -22,7 +22,7 @@ from sealwright_dumps.layout import Layout
 from sealwright_dumps.model import Confidence, Hit
 
 MOST_VALUES = 200_000
-MOST_PRIMES = 400
+MOST_PRIMES = 2_000
 PRIME_BITS = (512, 768, 1024, 1536, 2048)
 MOST_POINTS = 4_000
 MOST_SEEDS = 6_000
@@ -123,6 +123,8 @@ class Deep:
             and rsa.plausible_prime(value)
             and self.layout.is_writable(number.offset)
         ]
+        if len(candidates) > MOST_PRIMES:
+            self.reasons.append("deep-limit: more possible primes than are tested")
         for value, number in candidates[:MOST_PRIMES]:
             if rsa.is_prime(value) and not rsa.is_group_prime(value):
                 end = number.offset + len(number.data)

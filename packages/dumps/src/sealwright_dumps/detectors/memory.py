@@ -111,6 +111,6 @@ def _divisors(
     ones.
     """
     for start, end in islands:
-        for at in range(max(start, span[0]), min(end - size + 1, start + 5 * 8, span[1]), 8):
+        for at in range(max(start, span[0]), min(end - size + 1, start + 6 * 8, span[1]), 8):
             if data[at] & 1 and modulus % int.from_bytes(data[at : at + size], "little") == 0:
                 found.clues.append(Clue("prime", at, size))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from enum import StrEnum
 from importlib.util import find_spec
+from itertools import pairwise
 from typing import Any, Protocol
 
 BLOCK = 128 << 10
@@ -20,6 +21,7 @@ CHUNKS = {0x31: 32, 0x41: 48, 0x51: 66, 0x91: 128, 0xD1: 192, 0x111: 256, 0x191:
 TOPS = (4, 6, 8, 9, 12, 16, 24, 32, 48, 64, 96, 128)  # 64-bit limbs of scalars, primes and moduli in use
 MOST_ROOM = 0x3FF
 SLACK = 32
+BREAKS = 2  # words of a prime that look like addresses: one does in 2**12 primes, a third in 2**39
 SAMPLE = 61  # one word in this many tells most blocks that are not zero
 HIGH3 = sum(0b100 << (3 * place) for place in range(21))
 LOW3 = sum(0b011 << (3 * place) for place in range(21))
@@ -52,7 +54,9 @@ class Words(Protocol):
         ...
 
     def islands(self, data: bytes, shift: int, least: int) -> Iterator[Island]:
-        """Runs of random-looking words, `least` bytes or up to four words longer, between ordinary words."""
+        """Runs of random-looking words between ordinary words, `least` bytes or up to four words longer, each
+        with the word before it. A word among them may look ordinary by chance, and so may the first.
+        """
         ...
 
 
@@ -96,10 +100,14 @@ class NumpyWords:
         large[1:-1] = words >> 48 != 0
         edges = np.flatnonzero(np.diff(large))
         starts, ends = edges[::2], edges[1::2]
-        sizes = (ends - starts) * 8
-        good = (sizes >= least) & (sizes <= least + SLACK)
-        for start, end in zip(starts[good].tolist(), ends[good].tolist(), strict=True):
-            yield shift + 8 * start, shift + 8 * end
+        for breaks in range(min(BREAKS + 1, len(starts))):
+            first, last = starts[: len(starts) - breaks], ends[breaks:]
+            sizes = (last - first) * 8
+            good = (sizes >= least - 8) & (sizes <= least + SLACK)
+            for place in range(breaks):
+                good &= starts[place + 1 :][: len(first)] - ends[place:][: len(first)] == 1
+            for start, end in zip(first[good].tolist(), last[good].tolist(), strict=True):
+                yield shift + 8 * max(0, start - 1), shift + 8 * end
 
     def _bignums(self, words: Any, small: Any, start: int, own: int) -> Iterator[Spot]:
         places = small[(small > 0) & (small < len(words) - 1)] - 1
@@ -176,6 +184,7 @@ class StdlibWords:
 
     def islands(self, data: bytes, shift: int, least: int) -> Iterator[Island]:
         """Runs of random-looking words of about `least` bytes."""
+        runs: list[Island] = []
         start = -1
         count = (len(data) - shift) // 8
         for place in range(count + 1):
@@ -184,9 +193,13 @@ class StdlibWords:
             if large and start < 0:
                 start = at
             elif not large and start >= 0:
-                if least <= at - start <= least + SLACK:
-                    yield start, at
+                runs.append((start, at))
                 start = -1
+        for breaks in range(BREAKS + 1):
+            for joined in zip(*(runs[place:] for place in range(breaks + 1)), strict=False):
+                whole = all(right[0] - left[1] == 8 for left, right in pairwise(joined))
+                if whole and least - 8 <= joined[-1][1] - joined[0][0] <= least + SLACK:
+                    yield max(shift, joined[0][0] - 8), joined[-1][1]
 
     def _bignums(self, block: bytes, start: int) -> Iterator[Spot]:
         for top in TOPS:
