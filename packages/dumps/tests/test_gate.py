@@ -3,10 +3,7 @@ from __future__ import annotations
 import io
 import json
 import os
-import shutil
-import tempfile
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,7 +15,6 @@ from sealwright_dumps.cli.main import main
 from sealwright_dumps.corpus import build
 from sealwright_dumps.corpus.build import Site
 from sealwright_dumps.corpus.keys import Keys
-from sealwright_dumps.drill import sandbox
 from sealwright_dumps.drill.sandbox import Sandbox, small_core
 from sealwright_dumps.errors import DumpsError, Misconfigured, Refused
 from sealwright_dumps.gate import ledger, policy, signing
@@ -28,13 +24,6 @@ from sealwright_dumps.gate.spool import Spool, file_system_of
 from sealwright_dumps.gate.verify import require_released
 
 PROGRAM = "/usr/bin/signer"
-
-
-@pytest.fixture
-def place() -> Iterator[Sandbox]:
-    root = Path(tempfile.mkdtemp())
-    yield sandbox.make(root)
-    shutil.rmtree(root)
 
 
 def code_of(call: Any) -> str:

@@ -67,6 +67,7 @@ def test_a_signers_keys_are_found_in_its_core_without_knowing_them(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("core_lock")
 def test_a_kernel_core_of_a_killed_signer_gives_the_same(tmp_path: Path) -> None:
     pattern = Path("/proc/sys/kernel/core_pattern").read_text(encoding="ascii").strip()
     if pattern not in ("core", "core.%p"):

@@ -36,10 +36,11 @@ def _say_where_only(kind: type[BaseException], _: BaseException, trace: Tracebac
 
 def _rehearse(policy: Policy, custody: Custody) -> None:
     """One life of a throwaway key per algorithm: whatever is imported late, or fails late, does so now."""
-    signer, start = Signer(policy, custody, wall), int(wall())
+    signer = Signer(policy, custody, wall)
     lanes = {alg: realm for realm in policy.realms.values() for alg in realm.algorithms}
-    for alg, realm in lanes.items():
-        window = {"use_from": start, "use_until": start + 9, "verify_until": start + 9 + realm.max_lifetime}
+    for alg, realm in lanes.items():  # on a slow machine each may take longer than a window's tolerance
+        until = (start := int(wall())) + policy.key_use_max
+        window = {"use_from": start, "use_until": until, "verify_until": until + realm.max_lifetime}
         kid = json.loads(signer.make_key(realm=realm.name, alg=alg, **window))["kid"]
         signer.activate(kid=kid)
         aud, typ = list(realm.audiences)[:1], realm.token_types[0]

@@ -60,6 +60,9 @@ def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--outside", required=True, metavar="FOLDER")
     parser.add_argument("--gate-key", required=True, metavar="FILE")
     parser.add_argument(
+        "--ledger", metavar="FILE", help="the gate's own chain of steps (default: in the spool)"
+    )
+    parser.add_argument(
         "--authority", metavar="SOCKET", help="enter each step in this authority's ledger too"
     )
     parser.add_argument("--workers", type=int, default=0, metavar="N")
@@ -69,11 +72,15 @@ def gate_of(options: argparse.Namespace) -> Gate:
     """The gate that the options describe. Raises Misconfigured."""
     rules = policy.load(Path(options.policy))
     spool = Spool(Path(options.spool), on_disk=rules.spool_on_disk)
-    log: ledger.Ledger = ledger.FileLedger(spool.root / "ledger.jsonl")
+    log: ledger.Ledger = ledger.FileLedger(_chain(options))
     if options.authority:
         log = AuthorityLedger(Path(options.authority), log)
     key = signing.load_key(Path(options.gate_key))
     return Gate(spool, rules, log, key, Path(options.outside), options.workers)
+
+
+def _chain(options: argparse.Namespace) -> Path:
+    return Path(options.ledger) if options.ledger else Path(options.spool) / "ledger.jsonl"
 
 
 def _say(record: Record) -> int:
@@ -96,16 +103,21 @@ def status(options: argparse.Namespace) -> int:
 
 def check(options: argparse.Namespace) -> int:
     """Check the ledger's chain."""
-    count = ledger.require_unbroken(Path(options.spool) / "ledger.jsonl")
+    count = ledger.require_unbroken(_chain(options))
     sys.stdout.write(f"{count} steps, chain unbroken\n")
     return exits.OK
 
 
 def serve(options: argparse.Namespace) -> int:
     """Serve the socket until stopped."""
-    listener = Listener(gate_of(options), Path(options.socket))
+    listener = Listener(gate_of(options), Path(options.socket), _complain)
     while True:
         listener.serve_one()
+
+
+def _complain(text: str) -> None:
+    sys.stderr.write(f"sealwright-dumps: {text}\n")
+    sys.stderr.flush()
 
 
 def pipe(options: argparse.Namespace) -> int:
@@ -126,8 +138,7 @@ def intake(options: argparse.Namespace) -> int:
 def process(options: argparse.Namespace) -> int:
     """Process whatever waits in quarantine."""
     gate = gate_of(options)
-    waiting = [record.name for record in gate.spool.records() if record.state is State.QUARANTINED]
-    return max((_say(gate.process(name)) for name in waiting), default=exits.OK)
+    return max((_say(gate.process(name)) for name in gate.recover(alone=False)), default=exits.OK)
 
 
 def approve(options: argparse.Namespace) -> int:

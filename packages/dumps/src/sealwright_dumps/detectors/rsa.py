@@ -35,9 +35,8 @@ def is_prime(value: int) -> bool:
 
 
 def is_group_prime(value: int) -> bool:
-    """Whether it is the public modulus of a Diffie-Hellman group that protocols name: those begin and end with
-    64 ones (RFC 2409, 3526 and 7919). One RSA prime in a thousand is a safe prime as they are, so that is no
-    sign.
+    """Whether it is the public modulus of a Diffie-Hellman group that protocols name: those begin and end
+    with 64 ones (RFC 2409, 3526 and 7919). Being a safe prime is no sign: so is one RSA prime in a thousand.
     """
     edge = (1 << 64) - 1
     return value & edge == edge and value >> (value.bit_length() - 64) == edge

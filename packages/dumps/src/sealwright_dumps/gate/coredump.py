@@ -9,14 +9,16 @@ believe a program about itself: who crashed comes from the kernel's pidfd.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import socket
 import struct
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
-from sealwright_dumps.errors import DumpsError, Misconfigured, Refused
+from sealwright_dumps.errors import DumpsError, Misconfigured, Refused, Unavailable
 from sealwright_dumps.gate.model import Origin, Record
 from sealwright_dumps.gate.service import Gate
 
@@ -99,30 +101,39 @@ def receive(gate: Gate, connection: socket.socket) -> Record:
 
 class Listener:
     """Serves a coredump socket: receives at most eight crashes at once, processes them one after the
-    other.
+    other. `say` is told why a crash was not taken in or not processed.
     """
 
-    def __init__(self, gate: Gate, path: Path) -> None:
+    def __init__(self, gate: Gate, path: Path, say: Callable[[str], None]) -> None:
         self._gate = gate
+        self._say = say
         self._slots = threading.BoundedSemaphore(MOST_AT_ONCE)
         self._queue: queue.Queue[str] = queue.Queue()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        path.unlink(missing_ok=True)
+        made = path.with_name(f"{path.name}.new")
+        made.unlink(missing_ok=True)
         try:
-            self._socket.bind(str(path))
-            path.chmod(0o600)
+            self._socket.bind(str(made))
+            made.chmod(0o600)
             self._socket.listen(64)
+            made.replace(path)  # whoever sees the name can connect
         except OSError as error:
             raise Misconfigured(
                 "socket-unusable", "the coredump socket cannot be made", str(error)
             ) from error
-        self.refusals: list[str] = []
+        for name in gate.recover(alone=True):
+            self._queue.put(name)
         self._worker = threading.Thread(target=self._process, daemon=True)
         self._worker.start()
 
     def serve_one(self) -> None:
-        """Wait for one crash and hand it to a thread of its own."""
-        connection, _ = self._socket.accept()
+        """Wait for one crash and hand it to a thread of its own. Raises Unavailable when nothing is processed
+        any more.
+        """
+        try:
+            connection, _ = self._socket.accept()
+        except OSError as error:
+            raise Unavailable("gate-ended", "the gate takes no more crashes", str(error)) from error
         self._slots.acquire()
         threading.Thread(target=self._receive, args=(connection,), daemon=True).start()
 
@@ -130,20 +141,23 @@ class Listener:
         try:
             self._queue.put(receive(self._gate, connection).name)
         except (DumpsError, OSError) as error:
-            self.refusals.append(str(error))
+            self._say(str(error))
         finally:
             connection.close()
             self._slots.release()
 
     def _process(self) -> None:
-        while True:
-            name = self._queue.get()
-            try:
-                self._gate.process(name)
-            except DumpsError as error:  # the ledger or the spool failed: the dump stays in quarantine
-                self.refusals.append(str(error))
-            finally:
-                self._queue.task_done()
+        try:
+            while True:
+                name = self._queue.get()
+                try:
+                    self._gate.process(name)
+                except DumpsError as error:  # the ledger or the spool failed: the dump stays in quarantine
+                    self._say(str(error))
+                finally:
+                    self._queue.task_done()
+        finally:  # a fault of ours: a gate that processes nothing has to end and be started again
+            self._hang_up()
 
     def settle(self) -> None:
         """Wait until everything that was received is processed."""
@@ -154,5 +168,10 @@ class Listener:
         self._queue.join()
 
     def close(self) -> None:
-        """Take no more crashes."""
+        """Take no more crashes; whoever waits for one is told."""
+        self._hang_up()
         self._socket.close()
+
+    def _hang_up(self) -> None:
+        with contextlib.suppress(OSError):  # closed already
+            self._socket.shutdown(socket.SHUT_RDWR)

@@ -73,6 +73,8 @@ class Gate:
         descriptor = open_once(path)
         try:
             before = os.fstat(descriptor)
+            if before.st_size > self.policy.largest:  # a sparse terabyte is not read to its end first
+                raise Refused("too-large", "the dump is larger than the policy allows")
             record = self.take_in(lambda size: os.read(descriptor, size), Origin("file", program))
             after = os.fstat(descriptor)
         finally:
@@ -86,6 +88,18 @@ class Gate:
             self._refuse(record, Refused("changed-while-read", "the file changed while it was read"))
             raise Refused("changed-while-read", "the file changed while it was read")
         return record
+
+    def recover(self, *, alone: bool) -> list[str]:
+        """What was in quarantine when the gate was killed: the names that wait, oldest first. A dump that is
+        done with is dropped, which is written down; so is one whose intake was cut off, where nobody else
+        (`alone`) can be taking it in now.
+        """
+        states = {record.name: record.state for record in self.spool.records()}
+        for name in self.spool.in_quarantine():
+            if states.get(name) is not State.QUARANTINED and (alone or name in states):
+                self.ledger.append("dropped", {"name": name, "reason": "left-behind"})
+                self.spool.drop(name)
+        return [name for name, state in states.items() if state is State.QUARANTINED]
 
     def process(self, name: str) -> Record:
         """Scan and redact. Whatever fails is a refusal, after which the dump is gone."""
@@ -106,6 +120,8 @@ class Gate:
 
     def _redact(self, record: Record, rules: Policy) -> dict[str, Any]:
         source = FileSource(self.spool.quarantined(record.name))
+        for path in (self.spool.manifest(record.name), self.spool.redacted(record.name)):
+            path.unlink(missing_ok=True)  # of an attempt that was killed: it was never recorded
         folder = self.spool.redacted(record.name).parent
         try:
             with take(source, folder, rules.largest) as snapshot, output(folder) as out:
@@ -191,9 +207,27 @@ class Gate:
         return approvals
 
     def _put_outside(self, record: Record, manifest: dict[str, Any], text: str) -> Path:
+        """Name the proved copy outside, or find that a release which was killed had done so."""
+        target, beside = (self.outside / f"{record.name}.{end}" for end in ("dump", "manifest.json"))
+        if target.exists():
+            descriptor = open_once(target)
+            try:
+                if digest_of(descriptor) != manifest["output"]["sha256"]:
+                    raise Refused("output-changed", "what lies outside is not the copy that was proved")
+            finally:
+                os.close(descriptor)
+        else:
+            beside.unlink(missing_ok=True)
+            self._copy_outside(record, manifest, target, (beside, text))
+        self.spool.put(replace(record, state=State.RELEASED))
+        self.spool.redacted(record.name).unlink()
+        return target
+
+    def _copy_outside(
+        self, record: Record, manifest: dict[str, Any], target: Path, signed: tuple[Path, str]
+    ) -> None:
         """Copy, read back what was written, let the second detector read it again, then name it."""
         source = FileSource(self.spool.redacted(record.name))
-        target = self.outside / f"{record.name}.dump"
         try:
             with output(self.outside) as out:
                 os.ftruncate(out.descriptor, source.size)
@@ -202,18 +236,14 @@ class Gate:
                         os.pwrite(out.descriptor, source.read(at, min(_PIECE, end - at)), at)
                 os.fsync(out.descriptor)
                 self._require_proved(out, manifest)
-                beside = self.outside / f"{record.name}.manifest.json"
-                write_text(beside, text)
+                write_text(*signed)
                 try:
                     publish(out.descriptor, target)
                 except DumpsError:
-                    beside.unlink()
+                    signed[0].unlink()
                     raise
         finally:
             source.close()
-        self.spool.put(replace(record, state=State.RELEASED))
-        self.spool.redacted(record.name).unlink()
-        return target
 
     def _require_proved(self, out: Output, manifest: dict[str, Any]) -> None:
         size = os.fstat(out.descriptor).st_size

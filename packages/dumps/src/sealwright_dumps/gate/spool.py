@@ -96,6 +96,10 @@ class Spool:
         names = sorted((self.root / "records").glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
         return (self.get(path.stem) for path in names if len(path.stem) == _NAME)
 
+    def in_quarantine(self) -> list[str]:
+        """The names of everything that lies unscanned."""
+        return sorted(path.name for path in (self.root / "quarantine").iterdir())
+
     def add_approval(self, name: str, approval: Approval) -> None:
         """Keep an approval; a person has one per dump."""
         folder = self.root / "approvals" / name
