@@ -46,9 +46,8 @@ def _guard(signer: int, told: int) -> NoReturn:
 def no_debugger() -> tuple[bool, str]:
     """Start the guardian; OSError where the host lets nobody trace."""
     with suppress(OSError):
-        prctl(
-            0x59616D61, ctypes.c_long(-1)
-        )  # PR_SET_PTRACER, any: where Yama asks for it, until the guardian is there
+        # PR_SET_PTRACER, any: where Yama asks for it, until the guardian is there
+        prctl(0x59616D61, ctypes.c_long(-1))
     told, tell = os.pipe()
     signer, guardian = os.getpid(), os.fork()
     if guardian == 0:

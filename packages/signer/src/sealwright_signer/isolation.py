@@ -51,6 +51,7 @@ def _fails(attempt: Callable[[], object]) -> bool:
 def _program(machine: str) -> bytes:
     """The seccomp filter: allow-list, EPERM by default, death for what no honest run ever tries."""
     column, arch = _ARCH[machine]
+    refuse, allow = (_RET, 0, 0, _EPERM), (_RET, 0, 0, _ALLOW)
     lines = [(_LD, 0, 0, 4), (_JEQ, 1, 0, arch), (_RET, 0, 0, _KILL), (_LD, 0, 0, 0)]
     lines += [(_JGE, 0, 1, 0x40000000), (_RET, 0, 0, _KILL)]  # the x32 numbers
 
@@ -58,19 +59,13 @@ def _program(machine: str) -> bytes:
         return [n for call in calls.split(",") if (n := int(call.split()[column])) >= 0]
 
     for number in numbers(_ALLOWED):
-        lines += [(_JEQ, 0, 1, number), (_RET, 0, 0, _ALLOW)]
+        lines += [(_JEQ, 0, 1, number), allow]
     for calls, offset, test in _LIMITED:
         for number in numbers(calls):
-            lines += [
-                (_JEQ, 0, 4, number),
-                (_LD, 0, 0, offset),
-                test,
-                (_RET, 0, 0, _EPERM),
-                (_RET, 0, 0, _ALLOW),
-            ]
+            lines += [(_JEQ, 0, 4, number), (_LD, 0, 0, offset), test, refuse, allow]
     for number in numbers(_FATAL):
         lines += [(_JEQ, 0, 1, number), (_RET, 0, 0, _KILL)]
-    return b"".join(struct.pack("HBBI", *line) for line in [*lines, (_RET, 0, 0, _EPERM)])
+    return b"".join(struct.pack("HBBI", *line) for line in [*lines, refuse])
 
 
 def _own_session() -> tuple[bool, str]:
