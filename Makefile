@@ -66,8 +66,8 @@ help-text: env-dev ## rewrite the help text shown in the documents from what the
 check-leaves: env-dev ## each leaf package alone in a fresh environment: installs, imports, passes its tests
 	$(BIN)/python tools/check_leaves.py $(ARGS)
 
-drills: env ## run the Storm-0558 drill against a sandbox (options: make drills ARGS=--json)
-	$(BIN)/sealwright drill run storm-0558 $(ARGS)
+drills: env ## run every drill against a sandbox of its own (options: make drills ARGS=--json)
+	$(BIN)/sealwright drill all $(ARGS)
 
 conformance: env-dev ## put some hundred named tokens to ours and to other validators; writes docs/conformance.md
 	npm ci --silent --ignore-scripts --prefix packages/validate/adapters

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from sealwright.drills import registry
-from sealwright.drills.crash_dump.ground import Control
+from sealwright.drills.crash_dump import signer_memory
+from sealwright.drills.crash_dump.ground import Control, Ground
 from sealwright_dumps.drill.attacks import CONTROLS
+from sealwright_signer.client import command
 
 pytestmark = [pytest.mark.slow, pytest.mark.enable_socket, pytest.mark.timeout(240)]
 
@@ -22,8 +27,8 @@ def drill(capsys: pytest.CaptureFixture[str], *disabled: str) -> list[dict[str, 
     return steps
 
 
-def test_the_controls_are_those_of_the_gate_and_one_more() -> None:
-    assert {str(control) for control in Control} == {*CONTROLS, "secret-memory"}
+def test_the_controls_are_those_of_the_gate_and_two_more() -> None:
+    assert {str(control) for control in Control} == {*CONTROLS, "secret-memory", "no-core"}
 
 
 def test_every_control_holds(capsys: pytest.CaptureFixture[str]) -> None:
@@ -47,3 +52,46 @@ def test_a_control_of_the_gate_that_is_off_shows(capsys: pytest.CaptureFixture[s
         "secret-memory"
     }
     assert failed == {"second-detector"}
+
+
+def ground(folder: Path, *flaws: str) -> Ground:
+    return Ground(folder, flaws)
+
+
+def test_a_signer_that_may_be_dumped_leaves_a_core(tmp_path: Path) -> None:
+    """The positive control of the crash: where this host writes cores at all."""
+    program = "import os; os.abort()"
+    ordinary = subprocess.Popen(
+        ["/bin/sh", "-c", 'ulimit -c "$(ulimit -Hc)"; exec "$0" -c "$1"', sys.executable, program],
+        cwd=tmp_path,
+        stderr=subprocess.DEVNULL,
+    )
+    _, status = os.waitpid(ordinary.pid, 0)
+    ordinary.returncode = os.waitstatus_to_exitcode(status)
+    if not os.WCOREDUMP(status):
+        pytest.skip("THIS HOST WRITES NO CORES: core_pattern or a hard limit forbids it")
+    (finding,) = signer_memory.crash(ground(tmp_path, "no-core"))
+    assert (finding.observed, finding.held) == (signer_memory.CORE, False)
+    (finding,) = signer_memory.crash(ground(tmp_path))
+    assert (finding.observed, finding.held) == (signer_memory.NO_CORE, True)
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="NOT ROOT: another process's memory cannot be read")
+def test_where_secret_memory_is_impossible_the_drill_says_so_and_what_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host without memfd_secret, as a signer on it would tell: the keys are there, and it is no success."""
+    boot = signer_memory._READABLE.replace(
+        "isolation.BEFORE_KEYS = isolation.BEFORE_KEYS[:2]",
+        "def secret_memory():\n    raise OSError(38, 'Function not implemented')\n"
+        "isolation.BEFORE_KEYS = (*isolation.BEFORE_KEYS[:3], secret_memory)",
+    )
+    lame = [*command()[:4], boot, *command()[5:]]
+    original = signer_memory._started
+    monkeypatch.setattr(signer_memory, "_started", lambda place, _program: original(place, lame))
+    memory, rest = signer_memory.run(ground(tmp_path))
+    assert not memory.held
+    assert memory.observed.endswith("copies of keys (impossible: Function not implemented)")
+    assert rest.held
+    assert "not_dumpable" in rest.observed.partition("impossible: secret_memory")[0]

@@ -18,7 +18,7 @@ REGISTRY = "sealwright.drills.registry"
 
 def registry() -> Any:
     """The module that knows the drills: `DRILLS` (name to what it shows) and `run(name, as_json, disabled) ->
-    int`.
+    int`, `run_all(as_json) -> int`.
 
     Raises:
         Misconfigured: this installation has no drills.
@@ -39,6 +39,12 @@ def list_drills(*, as_json: AsJson = False) -> None:
     for name, text in drills.items():
         shown.add_row(name, text)
     console().print(shown)
+
+
+@app.command("all")
+def run_all(*, as_json: AsJson = False) -> None:
+    """Carry out every drill and sum them up. Exit status 0 only if every control held."""
+    raise typer.Exit(registry().run_all(as_json=as_json))
 
 
 @app.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from rich.console import Console
 
@@ -52,6 +52,34 @@ def run(name: str, *, as_json: bool, disabled: Collection[str] = ()) -> int:
         result = carry_out(name, drill.steps, disabled, timeline.show, drill.place)
         timeline.close(result)
     return 0 if result.held else 1
+
+
+def run_all(*, as_json: bool) -> int:
+    """Carry every drill out, one after the other, and sum them up. Returns 0 only if every one held."""
+    results: list[DrillResult] = []
+    console = Console()
+    for name, drill in _KNOWN.items():
+        timeline = None if as_json else Timeline(console, drill, ())
+        results.append(carry_out(name, drill.steps, (), timeline.show if timeline else None, drill.place))
+        if timeline:
+            timeline.close(results[-1])
+    held = all(result.held for result in results)
+    if as_json:
+        told = {"held": held, "drills": [describe(result) for result in results]}
+        sys.stdout.write(json.dumps(told, indent=2) + "\n")
+    else:
+        sum_up(console, results)
+    return 0 if held else 1
+
+
+def sum_up(console: Console, results: Sequence[DrillResult]) -> None:
+    """One line for each drill: whether it held, how many outcomes it had, and which did not hold."""
+    console.print()
+    for result in results:
+        failed = [step.finding.step for step in result.steps if not step.finding.held]
+        mark = "[green]held[/green]        " if result.held else "[red]did not hold[/red]"
+        told = f"{len(result.steps):3} outcomes in {result.seconds:5.1f} s" + ("" if result.held else ": ")
+        console.print(f"{mark}  {result.drill:14} {told}{', '.join(failed)}", highlight=False)
 
 
 def describe(result: DrillResult) -> dict[str, object]:

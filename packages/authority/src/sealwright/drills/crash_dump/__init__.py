@@ -9,10 +9,10 @@ from sealwright.drills.model import Drill
 DRILL = Drill(
     name="crash-dump",
     shows="keys are left in dumps on purpose, the redactor is raced, dumps are smuggled past the gate",
-    steps=(signer_memory.run, *gate_attacks.STEPS),
+    steps=(signer_memory.run, signer_memory.crash, *gate_attacks.STEPS),
     controls=tuple(Control),
     titles={
-        "1": "a dump of the running signer",
+        "1": "dumps of the signer",
         "2": "dumps of programs that hold our keys",
         "3": "the gate",
     },

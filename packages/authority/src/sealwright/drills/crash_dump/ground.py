@@ -14,9 +14,10 @@ from sealwright_dumps.corpus.build import Site, make_site
 
 
 class Control(StrEnum):
-    """What a leaked key has to get past. All but the first are the gate's own, under the same names."""
+    """What a leaked key has to get past. All but the first two are the gate's own, under the same names."""
 
     SECRET_MEMORY = "secret-memory"  # noqa: S105 - the name of a control
+    NO_CORE = "no-core"
     FIRST_DETECTOR = "first-detector"
     OWN_FINGERPRINTS = "own-fingerprints"
     REDACTION = "redaction"
