@@ -244,6 +244,8 @@ def test_operators_see_keys_clients_ledger_and_alarms(up: Site) -> None:
     refused = up.run("ledger", "check", forged)
     assert (refused.returncode, refused.stdout) == (2, "") or "not issued" in refused.stdout
     assert up.run("alarms", "--json").returncode == 0
+    trail = up.run("audit", "--action", "policy_in_force")
+    assert "system:authority policy_in_force" in trail.stdout
 
 
 def test_a_client_is_planned_then_added_then_disabled(up: Site) -> None:

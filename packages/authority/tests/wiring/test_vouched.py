@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import sqlite3
 import tempfile
@@ -11,10 +12,14 @@ from pathlib import Path
 import httpx
 import msgspec
 import pytest
+from prometheus_client import CollectorRegistry
 
 from authority_support.site import running
+from sealwright.admin.service import Auditor
 from sealwright.clock import SystemClock
 from sealwright.config import Config, StateConfig
+from sealwright.detection.feed import AlarmFeed
+from sealwright.detection.metrics import DetectionMetrics
 from sealwright.drills.steps import wait_for
 from sealwright.errors import Refused
 from sealwright.ledger.files import LOG_LIST
@@ -24,6 +29,8 @@ from sealwright.ledger.retention import kept_until
 from sealwright.wiring import vouched
 from sealwright.wiring.inspect import inspect
 from sealwright.wiring.retention import open_keeper
+from sealwright.wiring.stores import Stores
+from sealwright.wiring.trail import BROKEN, TrailWatch
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.xdist_group("vouched")]
 TOKENS = 6
@@ -170,3 +177,19 @@ def test_a_key_whose_row_is_not_vouched_for_loses_no_record_even_in_its_time(cop
     for key in over:
         with pytest.raises(Refused, match="key_row"):
             keeper.purge(key)
+
+
+def test_a_broken_trail_is_one_alarm(copy: Config) -> None:
+    clock, stores = SystemClock(), Stores.open(copy, SystemClock())
+    watch = TrailWatch(
+        Auditor(stores.audit, clock),
+        stores.alarms,
+        clock,
+        AlarmFeed(stores.alarms),
+        DetectionMetrics(CollectorRegistry()),
+    )
+    assert asyncio.run(watch.look()) is None
+    change(copy, "update audit set subject = 'another' where seq = 2")
+    assert [asyncio.run(watch.look()) for _ in range(2)] == [2, 2]
+    raised = [one.alarm.code for one in stores.alarms.page(0, 1_000)]
+    assert raised.count(BROKEN) == 1

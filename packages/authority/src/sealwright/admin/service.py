@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 
 from sealwright.admin.model import Action, Approval, AuditEntry, ChangeRequest, Consent, Details
 from sealwright.admin.ports import ApprovalStore, AuditStore, StatementLedger
@@ -86,10 +87,13 @@ class Auditor:
         raise Unavailable("audit_busy", "The audit trail is busy. Try again.")
 
     def _verify(self) -> int | None:
-        entries: list[AuditEntry] = []
-        while page := self._store.page(entries[-1].seq if entries else 0, PAGE_MAX):
-            entries += page
-        return broken_at(entries)
+        return broken_at(self._entries())
+
+    def _entries(self) -> Iterator[AuditEntry]:
+        after = 0
+        while page := self._store.page(after, PAGE_MAX):
+            yield from page
+            after = page[-1].seq
 
 
 class Approvals:

@@ -42,6 +42,7 @@ COMMANDS = {
     "root": Entry("root", "Change the root of trust by threshold signatures.", group=True),
     "adoption": Entry("adoption", "Show which audiences the standard validator covers."),
     "alarms": Entry("alarms", "Show alarms, and follow them as they come."),
+    "audit": Entry("audit", "Show who did what and when."),
     "incidents": Entry("incidents", "Show alarms gathered into incidents, with a timeline.", group=True),
     "canaries": Entry("canaries", "Plant tokens and keys that only a thief uses.", group=True),
     "respond": Entry("respond", "Answer an incident: scope, suggestions, playbook, notices.", group=True),

@@ -55,6 +55,7 @@ from sealwright.wiring.response import Answers, Given
 from sealwright.wiring.selfcheck import SelfCheck
 from sealwright.wiring.signers import SignerManager
 from sealwright.wiring.stores import Stores
+from sealwright.wiring.trail import TrailWatch
 from sealwright.wiring.transport import transport
 from sealwright.wiring.witnessing import Witnessing
 
@@ -107,6 +108,7 @@ class Authority:
     figures: Figures
     answers: Answers
     keywatch: KeyWatch
+    trail: TrailWatch
     selfcheck: SelfCheck
 
     @classmethod
@@ -184,6 +186,7 @@ class Authority:
             figures=Figures(registry, clock.now()),
             answers=answers,
             keywatch=KeyWatch(stores, policies, clock, alarms, metrics),
+            trail=TrailWatch(auditor, stores.alarms, clock, alarms, metrics),
             selfcheck=selfcheck,
         )
 

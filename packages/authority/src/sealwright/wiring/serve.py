@@ -106,6 +106,7 @@ def _background(
             "signers": authority.signers.run(),
             "detector": authority.detector.run(),
             "key watch": authority.keywatch.run(),
+            "audit trail": authority.trail.run(),
             "keys": _tick(authority.keys.tick, "keys not up to date", stopping, tick),
             "policy": state_policy(authority, config, stopping),
             "logs": _tick(keep_small, "log not moved aside", stopping, tick),
