@@ -15,6 +15,7 @@ from typing import Any
 
 from sealwright.drills.sandbox import Sandbox
 from sealwright.errors import Unavailable
+from sealwright.issuer.events import GrantEvents
 from sealwright.ledger.model import Batch
 from sealwright.ledger.service import Ledger
 from sealwright_signer.client import Connection
@@ -26,7 +27,10 @@ SALT_BYTES = 16
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A token of the enterprise realm. `further` are typed claims (signer-protocol.md), such as `parent`."""
+    """A token of the enterprise realm. `further` are typed claims (signer-protocol.md), such as `parent`.
+
+    `marked`: with a grant event of the token endpoint's, whose key an insider has as well.
+    """
 
     client_id: str
     subject: str
@@ -34,6 +38,7 @@ class Wanted:
     scope: str = "mail.read"
     grant: str = "client_credentials"
     further: Mapping[str, Any] | None = None
+    marked: bool = False
 
 
 async def issue(sandbox: Sandbox, kid: str, wanted: Sequence[Wanted]) -> list[str]:
@@ -54,6 +59,8 @@ async def issue(sandbox: Sandbox, kid: str, wanted: Sequence[Wanted]) -> list[st
         issued = []
         for one in wanted:
             record = _record(one)
+            if one.marked:
+                record = GrantEvents.made(sandbox.state).marked(record)
             results, batch = await connection.sign([_request(kid, one, record)])
             if batch is None or not isinstance(results[0], str):
                 raise Unavailable("drill_stuck", "the signer refused an ordinary request")

@@ -116,7 +116,10 @@ def _renamed(finding: Finding) -> Finding:
 async def _issue(sandbox: Sandbox, kid: str) -> dict[str, Golden]:
     """Have tokens signed, and store their leaves as the authority would: nothing is missing afterwards."""
     audience = sandbox.audience("enterprise")
-    wanted = [Wanted(one["client_id"], "minister", audience, one["scope"]) for one in WANTED.values()]
+    wanted = [
+        Wanted(one["client_id"], "minister", audience, one["scope"], marked=name == MARKED)
+        for name, one in WANTED.items()
+    ]
     tokens = await issue(sandbox, kid, wanted)
     return {name: Golden(token, digest_of(token)) for name, token in zip(WANTED, tokens, strict=True)}
 

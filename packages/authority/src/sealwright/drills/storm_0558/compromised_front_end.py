@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
+from sealwright.config.model import StateConfig
 from sealwright.drills.model import Control, Finding
 from sealwright.drills.sandbox import Sandbox
 from sealwright.drills.steps import active_key
@@ -18,6 +22,7 @@ from sealwright.errors import Refused, Unavailable
 from sealwright.ledger import service
 from sealwright.ledger.model import Batch
 from sealwright.ledger.service import Ledger
+from sealwright.wiring.stores import Stores
 from sealwright_signer.client import Batch as SignerBatch
 from sealwright_signer.client import Connection
 
@@ -98,9 +103,13 @@ async def _ask(connection: Connection, request: list[Any]) -> str:
 
 
 def _exposed(sandbox: Sandbox, batches: list[SignerBatch]) -> Finding:
-    """Store the second batch as if the first had never been; its signed head knows better."""
-    stored = next(log for log in sandbox.stores.ledger.logs() if log.closed_at is None)
-    ledger = Ledger(sandbox.stores.ledger, sandbox.clock, lambda _log_id: None)
+    """Store the second batch as if the first had never been; its signed head knows better.
+
+    In a copy of the state: where heads are not looked at it is stored, and no authority starts on it again.
+    """
+    store = _copied(sandbox).ledger
+    stored = next(log for log in store.logs() if log.closed_at is None)
+    ledger = Ledger(store, sandbox.clock, lambda _log_id: None)
     last = batches[-1]
     pretended = Batch(stored.size, last.leaves, last.checkpoint)
     observed = "the missing leaf goes unnoticed"
@@ -113,6 +122,18 @@ def _exposed(sandbox: Sandbox, batches: list[SignerBatch]) -> Finding:
     expected = "root_mismatch"
     control = Control.SIGNED_TREE_HEAD
     return Finding(f"{STEP}-dropped-leaf", attack, control, expected, observed, held=observed == expected)
+
+
+def _copied(sandbox: Sandbox) -> Stores:
+    folder = sandbox.state / "pretended"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    with (
+        contextlib.closing(sqlite3.connect(sandbox.state / "sealwright.db")) as state,
+        contextlib.closing(sqlite3.connect(folder / "sealwright.db")) as copy,
+    ):
+        state.backup(copy)
+    config = msgspec.structs.replace(sandbox.config, state=StateConfig(directory=str(folder)))
+    return Stores.open(config, sandbox.clock)
 
 
 async def _store(ledger: Ledger, log_id: str, origin: str, vkey: str, batch: Batch) -> None:
