@@ -32,6 +32,7 @@ Realms = Annotated[list[str] | None, typer.Option("--realm", help="Realms that k
 Every = Annotated[float, typer.Option("--every", min=0.2, help="Seconds between rounds.")]
 Grace = Annotated[float, typer.Option("--grace", min=0, help="Seconds that a passing thing may last.")]
 Quiet = Annotated[float, typer.Option("--quiet-after", min=1, help="Seconds until an open log is stopped.")]
+ReadAgain = Annotated[int, typer.Option("--again", min=0, help="Bundles of each log read again in a round.")]
 Once = Annotated[bool, typer.Option("--once", help="Read everything once, report and end.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, an object for each alarm or the report.")]
 
@@ -46,11 +47,12 @@ def command(  # noqa: PLR0913 - options of a program
     every: Every = 5.0,
     grace: Grace = 30.0,
     quiet_after: Quiet = 43_200.0,
+    again: ReadAgain = 8,
     once: Once = False,
     as_json: AsJson = False,
 ) -> None:
     """Follow every log of a Sealwright: verify all of it, and raise an alarm on what does not fit."""
-    rules = Rules(grace=grace, quiet_after=quiet_after, realms=tuple(realm or ()))
+    rules = Rules(grace=grace, quiet_after=quiet_after, realms=tuple(realm or ()), again=again)
     monitor = opened(url, root, state, witnesses, rules)
     try:
         if once:

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from sealwright.monitor.again import Sweep
 from sealwright.monitor.leaves import LeafAudit
-from sealwright.monitor.model import Broken, Code
+from sealwright.monitor.model import Broken, Code, Finding
 from sealwright.monitor.reading import Mark, Position, Progress, Reader
 from sealwright.monitor.state import SavedLog
 from sealwright.monitor.tree import ReadTree
@@ -36,6 +37,7 @@ class WatchedLog:
     state: str = ""
     marks: dict[int, Mark] = field(default_factory=dict)
     heads: dict[int, bytes] = field(default_factory=dict)
+    sweep: Sweep = field(default_factory=Sweep)
 
     def open_head(self, note: str) -> Checkpoint:
         """The head in a served checkpoint.
@@ -97,6 +99,21 @@ class WatchedLog:
         self.heads[head.size] = head.root
         while len(self.heads) > KEPT_HEADS:
             del self.heads[next(iter(self.heads))]
+
+    def look_again(self, head: Checkpoint, reader: Reader, count: int) -> list[Finding]:
+        """What is wrong now with what was read before: `count` bundles, and those that are in doubt.
+
+        Raises:
+            Unavailable: no answer.
+        """
+        found, again = list[Finding](), None
+        for number in self.sweep.turn(head.size, count):
+            again = again or reader.again(head)
+            finding = again.look(number)
+            self.sweep.judged(number, sound=finding is None)
+            if finding is not None:
+                found.append(finding)
+        return found
 
     def saved(self) -> SavedLog:
         """What survives a restart."""

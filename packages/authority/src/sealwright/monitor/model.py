@@ -21,6 +21,7 @@ class Code(StrEnum):
     SPLIT_VIEW = "split_view"
     ENTRY_EDITED = "entry_edited"
     TREE_DAMAGED = "tree_damaged"
+    TILE_EDITED = "tile_edited"
     GAP = "gap"
     LOG_VANISHED = "log_vanished"
     CLOSED_LOG_CHANGED = "closed_log_changed"

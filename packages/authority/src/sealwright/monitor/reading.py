@@ -15,6 +15,7 @@ from sealwright.errors import Unavailable
 from sealwright.ledger.merkle import leaf_hash
 from sealwright.ledger.proofs import Tree
 from sealwright.ledger.tiles import WIDTH, decode_bundle, tile_path
+from sealwright.monitor.again import Again
 from sealwright.monitor.leaves import LeafAudit
 from sealwright.monitor.model import Broken, Code, Tally
 from sealwright.monitor.tree import ReadTree
@@ -127,6 +128,10 @@ class Reader:
         except ValueError:
             pass  # the bundle ends inside an entry: what is there is too short, which is said below
         raise Broken(Code.GAP, f"bundle {number} is cut short", number * WIDTH + len(found))
+
+    def again(self, head: Checkpoint) -> Again:
+        """Looks at what was read up to this head before."""
+        return Again(self._file, self.entries, head)
 
     def _file(self, kind: str, number: int, width: int) -> bytes | None:
         name = f"tile/{kind}/{tile_path(number)}"

@@ -37,11 +37,14 @@ Watch = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What counts as wrong. Times are seconds; `realms` empty accepts keys of any realm."""
+    """What counts as wrong. Times are seconds; `realms` empty accepts keys of any realm. `again`: bundles of
+    each log that are read again in a round.
+    """
 
     grace: float = 30.0
     quiet_after: float = 43_200.0
     closed_again: float = 600.0
+    again: int = 8
     realms: tuple[str, ...] = ()
 
 
@@ -190,15 +193,13 @@ class Monitor:
         if head.size >= listed.size:
             log.require_listed(head, listed)
         self._mark(log_id, log, listed, head.size)
-        log.read_to(
-            head,
-            Reader(find, self._pool, self.tally),
-            self._clock.wall(),
-            partial(_told, watch, log_id, head.size),
-        )
+        reader = Reader(find, self._pool, self.tally)
+        log.read_to(head, reader, self._clock.wall(), partial(_told, watch, log_id, head.size))
         for finding in log.position.audit.findings.values():
             self.alarms.keep(log_id, finding)
         log.position.audit.findings.clear()
+        for finding in log.look_again(head, reader, self._rules.again):
+            self.alarms.at_once(log_id, finding)
         missing = self._witnesses.missing(note, head) if self._witnesses else None
         if missing is not None:
             self.alarms.after_grace(log_id, Finding(Code.NOT_WITNESSED, missing))

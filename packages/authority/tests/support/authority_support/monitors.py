@@ -14,7 +14,7 @@ from sealwright.monitor.state import StateFile
 from sealwright.monitor.witnesses import Witnesses
 from sealwright_signer.journal import Journal
 
-RULES = Rules(grace=30, realms=("consumer", "enterprise"))
+RULES = Rules(grace=30, realms=("consumer", "enterprise"), again=1_000_000)
 Site = tuple[PaperSite, Seat, Seat]
 
 

@@ -13,7 +13,7 @@ from sealwright_validate.fetch import Answer
 OK, NOT_FOUND = 200, 404
 CONSEQUENCES = {Code.LOG_STOPPED, Code.UNEXPECTED_KEY, Code.UNLOGGED_MANIFEST, Code.UNKNOWN_INCARNATION}
 """What a monitor says as well while a log cannot be read: it then misses what that log would have told."""
-RULES = Rules(grace=0.0, quiet_after=1e9, closed_again=0.0)
+RULES = Rules(grace=0.0, quiet_after=1e9, closed_again=0.0, again=1_000_000)
 """No grace: virtual time stands still within a round."""
 
 
