@@ -21,6 +21,8 @@ from authority_support.witnesses import (
 )
 from sealwright.errors import Misconfigured, Refused, Unavailable
 from sealwright.store.witness import EVIDENCE_MAX, FileWitnessStore
+from sealwright.supervisor.lock import StateLock
+from sealwright.wiring.witness import WitnessSettings, build, serve
 from sealwright.witness.book import FollowedLogs
 from sealwright.witness.http import application
 from sealwright.witness.model import Cosigned, KnownLog
@@ -351,3 +353,16 @@ def test_a_state_that_cannot_be_read_back_is_no_answer(witness: Witness, scribe:
     next(store._directory.glob("*/checkpoint")).write_text("edited")
     store._held.clear()
     assert over_http(witness, [submission(scribe.checkpoint(), 5, ())])[0].status_code == 503
+
+
+def test_one_process_at_a_time_serves_a_state(tmp_path: Path, scribe: ForkingScribe) -> None:
+    logs = {scribe.origin: log_key(scribe)}
+    settings = WitnessSettings(tmp_path / "w", "w.example/1", logs, (), ("127.0.0.1", 1))
+    witness, book = build(settings)
+    (tmp_path / "w" / "run").mkdir(mode=0o700)
+    with (
+        StateLock(tmp_path / "w" / "run" / "witness.pid"),
+        pytest.raises(Misconfigured, match="already_running") as refused,
+    ):
+        serve(settings, witness, book)
+    assert str(tmp_path / "w") in refused.value.public

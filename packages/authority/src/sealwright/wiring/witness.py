@@ -11,8 +11,10 @@ from pathlib import Path
 
 from sealwright.clock import Clock, SystemClock
 from sealwright.errors import Misconfigured
+from sealwright.files import make_private_directory
 from sealwright.ledger.follow import Follower, fetch_from
 from sealwright.store.witness import FileWitnessStore
+from sealwright.supervisor.lock import StateLock
 from sealwright.wiring.servers import HttpServer, bind_tcp
 from sealwright.witness.book import REFRESH, FollowedLogs
 from sealwright.witness.http import application
@@ -70,12 +72,22 @@ def _pinned(root: Path) -> bytes:
 
 
 def serve(settings: WitnessSettings, witness: Witness, book: FollowedLogs) -> None:
-    """Answer until told to stop.
+    """Answer until told to stop. One process at a time: two would each cosign a tree of their own.
 
     Raises:
-        Misconfigured: the address cannot be listened on.
+        Misconfigured: another process serves this state, or the address cannot be listened on.
     """
-    asyncio.run(_serve(HttpServer(application(witness), bind_tcp(*settings.listen)), witness, book))
+    run = settings.directory / "run"
+    make_private_directory(run)
+    with StateLock(run / "witness.pid"):
+        try:
+            listener = bind_tcp(*settings.listen)
+        except Misconfigured as error:
+            host, port = settings.listen
+            raise Misconfigured(
+                error.code, f"cannot listen on {host}:{port}; set another with --listen"
+            ) from error
+        asyncio.run(_serve(HttpServer(application(witness), listener), witness, book))
 
 
 async def _serve(server: HttpServer, witness: Witness, book: FollowedLogs) -> None:

@@ -6,6 +6,7 @@ There is no authentication: the log's signature is it.
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import Awaitable, Callable
 
@@ -15,10 +16,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sealwright.errors import Refused, SealwrightError
+from sealwright.errors import Misconfigured, Refused, SealwrightError
 from sealwright.witness.rules import MAX_BODY
 from sealwright.witness.service import SizeConflict, Witness
 
+log = logging.getLogger(__name__)
 SIZE_TYPE = "text/x.tlog.size"
 _STATUS = {
     "malformed_request": 400,
@@ -54,6 +56,9 @@ def _add_checkpoint(witness: Witness) -> Callable[[Request], Awaitable[Response]
             return Response(f"{conflict.size}\n", 409, media_type=None, headers={"content-type": SIZE_TYPE})
         except Refused as refusal:
             return _plain(_STATUS[refusal.code], refusal.public)
+        except Misconfigured as error:
+            log.critical("own state cannot be used", extra={"facts": {"detail": error.public}})
+            return _plain(503, "this witness cannot use what it kept of that log; its operator must look")
         except SealwrightError:
             return _plain(503, "the head cannot be made durable now")
         return _plain(200, lines.removesuffix("\n"))
