@@ -48,7 +48,10 @@ def on_duckdb(lake: Path) -> list[Row]:
 
 @pytest.fixture(scope="module")
 def spark(lake: Path) -> Iterator[SparkEngine]:
-    engine = SparkEngine(lake)
+    with pytest.MonkeyPatch.context() as patch:
+        # What runs for a minute is not worth the optimising compiler: two fifths of the CPU.
+        patch.setenv("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+        engine = SparkEngine(lake)
     yield engine
     engine.close()
 
