@@ -59,6 +59,7 @@ class Origin:
         self._idle: list[HTTPConnection] = []
         self._busy: set[HTTPConnection] = set()
         self._stream: socket | None = None
+        self._closed = False
         self._lock = Lock()
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
@@ -89,8 +90,11 @@ class Origin:
             connection.close()
 
     def close(self) -> None:
-        """Close idle connections, end streams, and end requests that wait for an answer (Unavailable)."""
+        """Close idle connections, end streams, and end requests that wait for an answer (Unavailable). A
+        request that a thread makes all the same keeps no connection.
+        """
         with self._lock:
+            self._closed = True
             idle, self._idle = self._idle, []
             stream, self._stream = self._stream, None
             waiting = [connection.sock for connection in self._busy]
@@ -109,6 +113,7 @@ class Origin:
         self._idle = []
         self._busy = set()
         self._stream = None
+        self._closed = False
 
     def _request(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
         with self._lock:
@@ -186,11 +191,13 @@ class Origin:
     def _keep_stream(self, connection: HTTPConnection) -> None:
         connection.connect()
         with self._lock:
+            if self._closed:
+                raise ConnectionAbortedError("closed meanwhile")
             self._stream = connection.sock
 
     def _keep(self, connection: HTTPConnection) -> None:
         with self._lock:
-            if len(self._idle) < _IDLE_CONNECTIONS:
+            if not self._closed and len(self._idle) < _IDLE_CONNECTIONS:
                 self._idle.append(connection)
                 return
         connection.close()
