@@ -31,6 +31,7 @@ app.command()(verify)
 for command in (retention, archive, purge, erase):
     app.command()(command)
 app.command("witnesses")(ledger_witnesses.command)
+app.command("cosigner")(ledger_witnesses.own)
 
 
 @app.command()

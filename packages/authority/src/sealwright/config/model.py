@@ -126,11 +126,13 @@ class AdmissionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class WitnessConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who cosigns heads before they are published: a policy file (docs/formats/witness.md), and for how long
-    the publisher waits for an answer. Tokens never wait for it.
+    the publisher waits for an answer. Tokens never wait for it. `own`: whether the authority itself adds an
+    ML-DSA-44 line to each published head.
     """
 
     policy: str = ""
     timeout: Seconds = 2
+    own: bool = False
 
 
 class RetentionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

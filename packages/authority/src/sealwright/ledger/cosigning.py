@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from base64 import b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -123,7 +123,8 @@ class Cosigning:
         lines = self._kept(stored.checkpoint, published, head)
         if not self._met(stored.checkpoint, lines, head):
             lines |= self._collect(stored, head)
-        self._judge(stored, head, lines)
+        # The operator's own cosigner may be in the policy: its line is in the note already.
+        self._judge(stored, head, lines.keys() | self._policy.cosigned(stored.checkpoint, head).keys())
         return stored.checkpoint + "".join(lines[name] for name in sorted(lines))
 
     def close(self) -> None:
@@ -233,15 +234,15 @@ class Cosigning:
             case status:
                 raise Unavailable("witness_error", f"it answered {status}")
 
-    def _judge(self, stored: Log, head: Checkpoint, lines: Mapping[str, str]) -> None:
+    def _judge(self, stored: Log, head: Checkpoint, names: Collection[str]) -> None:
         now = self._clock.now()
-        if self._policy.is_met(lines):
+        if self._policy.is_met(names):
             if self.missed.pop(stored.log_id, None) is not None:
                 self._told = {one for one in self._told if one[:2] != (QUORUM_MISSED, stored.log_id)}
             return
         since = self.missed.setdefault(stored.log_id, now)
         if now - since >= QUORUM_PATIENCE:
-            detail = f"cosigned by {sorted(lines)} at {head.size} leaves"
+            detail = f"cosigned by {sorted(names)} at {head.size} leaves"
             self._report(Trouble(QUORUM_MISSED, stored.log_id, "", detail, since))
 
     def _report(self, trouble: Trouble) -> None:

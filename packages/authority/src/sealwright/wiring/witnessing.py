@@ -19,6 +19,7 @@ from sealwright.ledger.cosigning import REFUSED, Cosigning, Reply, Trouble
 from sealwright.ledger.files import LedgerFiles
 from sealwright.ledger.model import Log
 from sealwright.ledger.proofs import Tree
+from sealwright.wiring.cosigner import OwnCosigner, own_cosigner
 from sealwright_validate import errors as validate_errors
 from sealwright_validate.fetch import Origin
 from sealwright_validate.witnesses import WitnessPolicy
@@ -29,8 +30,11 @@ log = logging.getLogger(__name__)
 class Witnessing:
     """What the publisher asks before it publishes; without a policy it hands the log's own note on."""
 
-    def __init__(self, files: LedgerFiles, cosigning: Cosigning | None) -> None:
+    def __init__(
+        self, files: LedgerFiles, cosigning: Cosigning | None, own: OwnCosigner | None = None
+    ) -> None:
         self._files = files
+        self._own = own
         self.cosigning = cosigning
 
     @classmethod
@@ -42,8 +46,10 @@ class Witnessing:
         Raises:
             Misconfigured: the policy file cannot be used.
         """
+        tell, prove = _alarms(alarms, clock), partial(_prove, files)
+        own = own_cosigner(config, prove, clock, tell) if config.witness.own else None
         if not config.witness.policy:
-            return cls(files, None)
+            return cls(files, None, own)
         try:
             policy = WitnessPolicy.read(config.witness.policy)
         except validate_errors.Misconfigured as error:
@@ -51,16 +57,18 @@ class Witnessing:
         cosigning = Cosigning(
             policy,
             _Post(config.witness.timeout),
-            partial(_prove, files),
+            prove,
             clock,
-            _alarms(alarms, clock),
+            tell,
             config.witness.timeout,
         )
         _gauges(cosigning, registry)
-        return cls(files, cosigning)
+        return cls(files, cosigning, own)
 
     def cosign(self, stored: Log) -> str:
         """The note to publish for this log."""
+        if self._own is not None:
+            stored = self._own.cosigned(stored)
         if self.cosigning is None:
             return stored.checkpoint
         return self.cosigning.cosign(stored, self._files.checkpoint(stored.log_id))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import struct
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,8 +60,8 @@ class Cosigner:
         return f"\u2014 {self.key.name} {b64encode(blob).decode('ascii')}\n"
 
 
-def open_cosigners(directory: Path, name: str) -> list[Cosigner]:
-    """The keys in `directory` under this name; made where there are none.
+def open_cosigners(directory: Path, name: str, kinds: Iterable[int] = tuple(KEY_FILES)) -> list[Cosigner]:
+    """The keys of these kinds in `directory` under this name; made where there are none.
 
     Raises:
         Misconfigured: the name cannot be one, or is not that of these keys, or a key file is not ours alone
@@ -71,7 +71,7 @@ def open_cosigners(directory: Path, name: str) -> list[Cosigner]:
         raise Misconfigured("witness_name", "a witness's name is printable, without a space or +")
     make_private_directory(directory)
     _require_own_name(directory / NAME_FILE, name)
-    return [_open(directory / file, name, kind) for kind, file in KEY_FILES.items()]
+    return [_open(directory / KEY_FILES[kind], name, kind) for kind in kinds]
 
 
 def _require_own_name(file: Path, name: str) -> None:
