@@ -107,6 +107,12 @@ def rows_of(expression: ir.Table) -> list[dict[str, Any]]:
     return rows
 
 
+def kept(expression: ir.Table) -> ir.Table:
+    """The expression's rows, worked out once and kept by its engine for as long as the answer is used."""
+    with _renamed_calls():
+        return expression.cache()
+
+
 @contextmanager
 def _renamed_calls() -> Iterator[None]:
     """Ibis 12 still calls by its old name what DuckDB 2 has renamed."""
