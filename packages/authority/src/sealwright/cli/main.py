@@ -43,6 +43,7 @@ COMMANDS = {
     "adoption": Entry("adoption", "Show which audiences the standard validator covers."),
     "alarms": Entry("alarms", "Show alarms, and follow them as they come."),
     "audit": Entry("audit", "Show who did what and when."),
+    "detections": Entry("detections", "What each detection means and asks for; Sigma rules.", group=True),
     "incidents": Entry("incidents", "Show alarms gathered into incidents, with a timeline.", group=True),
     "canaries": Entry("canaries", "Plant tokens and keys that only a thief uses.", group=True),
     "respond": Entry("respond", "Answer an incident: scope, suggestions, playbook, notices.", group=True),

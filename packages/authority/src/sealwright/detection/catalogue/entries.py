@@ -168,7 +168,7 @@ FORGERY = (
         How.BOTH,
         99,
         ("T1552.004", "T1606"),
-        "A key that lies where only an intruder looks has signed a token.",
+        "A token names a key that lies where only an intruder looks.",
         "Treat the place where the key lay as taken. Rotate what else lay there.",
     ),
 )
