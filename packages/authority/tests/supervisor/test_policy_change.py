@@ -70,6 +70,9 @@ class Simulated:
         evidence = Evidence("simulated", attest.serialize_bundle(shown).decode(), bound.hex(), nonce.hex())
         return Candidate(log_id, f"prefix/{log_id}", self.jwk, self.policy_digest), evidence
 
+    def release(self, sealed: bytes) -> None:
+        raise AssertionError(sealed)
+
     def stop(self) -> None:
         self.status = -9
 

@@ -72,6 +72,9 @@ class FakeSigner:
         binding = report_data(nonce, spki_of(self.jwk)).hex()
         return Candidate(**told), Evidence("none", "", binding, nonce.hex())
 
+    def release(self, sealed: bytes) -> None:
+        raise AssertionError(sealed)
+
     def stop(self) -> None:
         self.stopped = True
 

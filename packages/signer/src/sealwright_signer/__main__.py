@@ -85,7 +85,8 @@ def _live(listener: socket.socket, policy: Policy, keys: Custody, ask: Ask) -> i
     measures = isolation.take(isolation.BEFORE_KEYS)
     _rehearse(policy, MemoryCustody())
     if further := getattr(keys, "measures", None):  # of a custody outside this process
-        _rehearse(policy, keys)
+        if not getattr(keys, "release_key", b""):  # else it cannot be used yet
+            _rehearse(policy, keys)
         measures += further
     measures += isolation.take(isolation.WITH_KEYS)
     if launcher not in (os.getppid(), 0):  # 0: it is in a process namespace that we cannot see into

@@ -280,6 +280,10 @@ class Connection:
         answer: dict[str, str] = await self.request("evidence", nonce=nonce.hex())
         return answer
 
+    async def release(self, sealed: bytes) -> None:
+        """Hand over a secret that is encrypted to the key in its last evidence."""
+        await self.request("release", sealed=binascii.b2a_base64(sealed, newline=False).decode())
+
     async def make_key(
         self, realm: str, alg: str, use_from: int, use_until: int, verify_until: int
     ) -> MadeKey:

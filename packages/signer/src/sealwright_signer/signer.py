@@ -35,6 +35,7 @@ _DIGEST = re.compile("[0-9a-f]{64}")
 OPERATIONS = {  # name: members, and whether the authority role is needed
     "hello": (shape(int="protocol", str="role"), False),
     "evidence": (shape(str="nonce"), False),
+    "release": (shape(str="sealed"), False),
     "stats": (shape(), False),
     "make_key": (shape(str="realm alg", int="use_from use_until verify_until"), True),
     "activate": (shape(str="kid"), True),
@@ -65,7 +66,7 @@ class Signer:
         ask: evidence.Ask = evidence.nothing,
     ) -> None:
         """`clock` gives seconds since 1970; `isolation` is what `hello` says; `ask` collects evidence."""
-        self._ask = ask
+        self._ask, self._shown = ask, dict[str, str]()
         self._policy, self._custody, self._clock, self._isolation = policy, custody, clock, isolation
         self._latest = clock()
         self._started_at, self._signed, self._refused = int(self._latest), 0, Counter[str]()
@@ -118,8 +119,21 @@ class Signer:
         return f'{encode(known)[:-1]},"pending":{pending}}}'
 
     def evidence(self, *, nonce: str) -> str:
-        """Evidence about this incarnation, bound to its identity key and the nonce."""
-        return encode(evidence.collect(spki_of(self.identity.public), nonce, self._ask))
+        """Evidence about this incarnation, bound to its identity key and the nonce, and to the key that its
+        custody wants a secret encrypted to.
+        """
+        spki, key = spki_of(self.identity.public), getattr(self._custody, "release_key", b"")
+        shown = evidence.collect(spki, nonce, self._ask, key)
+        self._shown = {"nonce": nonce, "spki": spki.hex(), "shown": shown["evidence"]}
+        return encode(shown)
+
+    def release(self, *, sealed: str) -> str:
+        """Hand custody the secret that it waits for; it alone can open it, and only for the last evidence."""
+        custody: Any = self._custody
+        waits = getattr(custody, "release_key", b"") and self._shown
+        require(waits, Code.bad_request, "no secret is waited for")
+        custody.release(sealed, self._shown)
+        return "{}"
 
     def stats(self) -> str:
         """Counters since the start."""

@@ -126,7 +126,8 @@ class AttestedAppraiser:
             "signer_policy": candidate.policy_digest,
         }
         ends = result.grace_until
-        return Appraisal(EvidenceLevel(str(result.level)), facts, int(ends.timestamp()) if ends else None)
+        until = int(ends.timestamp()) if ends else None
+        return Appraisal(EvidenceLevel(str(result.level)), facts, until, result)
 
     def _remember(self, log_id: str, result: attest.AttestationResult) -> None:
         """Keep the counts of a TPM's session: an incarnation cannot outlive a restart of its machine."""

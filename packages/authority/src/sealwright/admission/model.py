@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+
+from sealwright_attest import AttestationResult
 
 
 class EvidenceLevel(StrEnum):
@@ -74,6 +76,8 @@ class Appraisal:
     facts: dict[str, Any]
     grace_until: int | None = None
     """Seconds since 1970 until when one that is admitted already may go on, though a new one is refused."""
+    proof: AttestationResult | None = None
+    """What was established, where evidence was appraised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,8 @@ class Admission:
     admitted_at: int
     expires_at: int
     closed_at: int | None = None
+    proof: AttestationResult | None = field(default=None, compare=False, repr=False)
+    """What it rests on, until it is stored: to whom a secret may be released."""
 
 
 @dataclass(frozen=True, slots=True)

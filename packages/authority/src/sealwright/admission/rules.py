@@ -14,7 +14,8 @@ from typing import Any
 from sealwright.admission.documents import log_id_of, spki_of
 from sealwright.admission.model import Admission, AdmissionPolicy, Appraisal, Candidate, Evidence, digest
 from sealwright.errors import Refused
-from sealwright_attest import report_data
+from sealwright_attest import Refused as NotUnderstood
+from sealwright_attest import parse_bundle, report_data
 
 
 def require_own_names(candidate: Candidate, origin_prefix: str) -> None:
@@ -52,11 +53,20 @@ def require_binding(candidate: Candidate, evidence: Evidence) -> None:
     Raises:
         Refused: `evidence_not_bound`.
     """
-    bound = report_data(bytes.fromhex(evidence.nonce), spki_of(candidate.jwk)).hex()
+    release = _release_key(evidence)
+    bound = report_data(bytes.fromhex(evidence.nonce), spki_of(candidate.jwk), release).hex()
     if evidence.binding != bound:
         raise Refused(
             "evidence_not_bound", "the evidence is not bound to this signer's identity key and our nonce"
         )
+
+
+def _release_key(evidence: Evidence) -> bytes:
+    """The key that the evidence claims to bind beside the identity key; whether it does, appraisal says."""
+    try:
+        return parse_bundle(evidence.evidence.encode()).unverified_release_key
+    except NotUnderstood:  # evidence of the kind `none`; anything else is refused where it is appraised
+        return b""
 
 
 def require_level(appraisal: Appraisal, policy: AdmissionPolicy) -> None:

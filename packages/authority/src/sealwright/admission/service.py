@@ -14,6 +14,7 @@ from sealwright.admission import rules
 from sealwright.admission.documents import DocumentSigner
 from sealwright.admission.model import Admission, AdmissionPolicy, Appraisal, Candidate, Evidence, canonical
 from sealwright.admission.ports import AdmissionStore, Appraiser, Note
+from sealwright.admission.released import Releaser
 from sealwright.clock import Clock
 from sealwright.errors import Refused, Unavailable
 
@@ -46,6 +47,7 @@ class Admitter:
         note: Note = lambda _action, _subject, _details: None,
     ) -> None:
         self._note, self._noted = note, ("", "")
+        self._releaser: Releaser | None = None
         self._signer = signer
         self._policy = policy
         self._appraiser = appraiser
@@ -108,6 +110,23 @@ class Admitter:
         """Evidence is appraised by another policy from now; its hash is in every further admission."""
         self._policy = replace(self._policy, appraisal=appraisal)
 
+    def release_by(self, releaser: Releaser) -> None:
+        """Whoever is admitted from now gets its secret."""
+        self._releaser = releaser
+
+    def sealed_for(self, admission: Admission) -> bytes | None:
+        """What the incarnation that was just admitted needs before it can make keys; None for nothing.
+
+        Raises:
+            Refused: `no_release_key`, or `nothing_released` when it waits for something that is not there.
+            Unavailable: it could not be written down; nothing was released.
+        """
+        if self._releaser is not None:
+            return self._releaser.sealed(admission)
+        if admission.proof is not None and admission.proof.release_key is not None:
+            raise Refused("nothing_released", "the signer waits for a secret that is not configured here")
+        return None
+
     def over(self, admission: Admission) -> bool:
         """Whether an admission has ended; a time of grace can end it long before its renewal would."""
         return self._clock.now() >= admission.expires_at
@@ -165,6 +184,7 @@ class Admitter:
             result=canonical(appraisal.facts).decode(),
             admitted_at=payload["admitted_at"],
             expires_at=payload["expires_at"],
+            proof=appraisal.proof,
         )
 
     @staticmethod

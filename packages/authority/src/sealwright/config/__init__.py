@@ -35,7 +35,7 @@ from sealwright.config.model import (
 from sealwright.config.named import require_files
 from sealwright.config.problem import Problem
 from sealwright.config.rules import problems, require_runnable
-from sealwright.config.signer_policy import origin_prefix, signer_policy
+from sealwright.config.signer_policy import origin_prefix, released_pin, signer_policy
 
 __all__ = [
     "ADMISSION_LIFETIME_CEILING",
@@ -66,6 +66,7 @@ __all__ = [
     "load_effective",
     "origin_prefix",
     "problems",
+    "released_pin",
     "require_files",
     "require_runnable",
     "signer_policy",

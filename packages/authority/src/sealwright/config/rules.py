@@ -24,6 +24,7 @@ from sealwright.config.model import (
 from sealwright.config.problem import Problem, between
 from sealwright.config.profiles import admission_ceiling, profile_problems
 from sealwright.config.retention import retention_problems
+from sealwright.config.signer_policy import released_pin
 from sealwright.errors import Misconfigured
 
 ALGORITHMS = ("ES256", "EdDSA", "RS256", "PS256")
@@ -251,7 +252,10 @@ def _custody(config: Config) -> Iterator[Problem]:
         return
     if not custody.token:
         yield Problem("custody", "custody.token", "there is none", "name the token's label")
-    places = {"module": (custody.module,), "pin_file": (custody.pin_file,), "reach": custody.reach}
+    if purpose := released_pin(config):
+        yield from _released(config, purpose)
+    pins = () if purpose else (custody.pin_file,)
+    places = {"module": (custody.module,), "pin_file": pins, "reach": custody.reach}
     for name, listed in places.items():
         for place in listed:
             if not place.startswith("/"):
@@ -262,6 +266,16 @@ def _custody(config: Config) -> Iterator[Problem]:
         wrong = f"{custody.sessions} is outside 1 to {SESSIONS_CEILING}"
         yield Problem("custody", "custody.sessions", wrong, "choose one inside")
     yield from between("custody.patience", custody.patience, 1, PATIENCE_CEILING, "custody")
+
+
+def _released(config: Config, purpose: str) -> Iterator[Problem]:
+    """A PIN that is released to the incarnation once it is admitted needs evidence to be admitted on."""
+    if purpose not in config.admission.release:
+        wrong = f'admission.release has no "{purpose}"'
+        yield Problem("custody", "custody.pin_file", wrong, "name the file of the PIN there")
+    if config.admission.collector == "none":
+        fix = "name how the signer proves itself"
+        yield Problem("custody", "admission.collector", "a released PIN needs evidence", fix)
 
 
 def _proof(config: Config) -> Iterator[Problem]:

@@ -12,6 +12,8 @@ from typing import Any
 from sealwright.config.model import Config, RealmConfig
 
 POLICY_VERSION = 1
+RELEASE = "release:"
+"""What `custody.pin_file` starts with where the PIN comes by attested release."""
 
 
 def origin_prefix(config: Config) -> str:
@@ -41,6 +43,12 @@ def signer_policy(
         "realms": {name: _realm(config, name, realm) for name, realm in sorted(config.realms.items())},
         "custody": _custody(config),
     }
+
+
+def released_pin(config: Config) -> str:
+    """For which purpose the PIN of custody is released by attestation; empty where it is not."""
+    found = config.custody.pin_file if config.custody.kind == "pkcs11" else ""
+    return found.removeprefix(RELEASE) if found.startswith(RELEASE) else ""
 
 
 def _custody(config: Config) -> dict[str, Any]:

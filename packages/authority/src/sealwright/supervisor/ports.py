@@ -98,6 +98,15 @@ class SignerProcess(Protocol):
         """
         ...
 
+    def release(self, sealed: bytes) -> None:
+        """Hand over a secret that is encrypted to the key in its last evidence.
+
+        Raises:
+            Unavailable: it does not answer.
+            Refused: it cannot use it.
+        """
+        ...
+
     def stop(self) -> None:
         """End it, by force when it does not end in time."""
         ...

@@ -78,6 +78,26 @@ class ClientSignerProcess:
             raise Refused("signer_nonsense", "the signer's evidence is malformed", repr(error)) from error
         return Candidate(hello.log_id, hello.origin, hello.jwk, hello.policy_digest), evidence
 
+    def release(self, sealed: bytes) -> None:
+        """Hand over a secret that is encrypted to the key in its last evidence."""
+        try:
+            asyncio.run(asyncio.wait_for(self._hand_over(sealed), self._limit))
+        except (SignerGone, TimeoutError) as error:
+            text = f"the signer does not answer{self._last_words()}"
+            raise Unavailable("signer_silent", text, repr(error)) from error
+        except SignerRefused as error:
+            raise Refused(
+                "release_not_taken", f"the signer cannot use its secret: {error.message}"
+            ) from error
+
+    async def _hand_over(self, sealed: bytes) -> None:
+        connection = await Connection.open(self._process.socket_path)
+        try:
+            await connection.hello("observer")
+            await connection.release(sealed)
+        finally:
+            await connection.close()
+
     def describe(self) -> dict[str, Any]:
         """Its custody, its measures of isolation, and why it shows no evidence, as it states them."""
         hello, shown = self._answered(bytes(32))

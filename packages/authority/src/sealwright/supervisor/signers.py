@@ -134,6 +134,8 @@ class SignerPart:
         try:
             candidate, evidence = process.introduce(secrets.token_bytes(NONCE_BYTES))
             self._admission = self._admitter.admit(candidate, evidence, process.policy_digest)
+            if (sealed := self._admitter.sealed_for(self._admission)) is not None:
+                process.release(sealed)
             self._file.put(LiveSigner(self._slot, candidate.log_id, process.socket, process.pid))
         except SealwrightError:
             self.stop()

@@ -18,11 +18,12 @@ from sealwright.admission.model import AdmissionPolicy, EvidenceLevel
 from sealwright.admission.policy_desk import PolicyDesk
 from sealwright.admission.ports import AdmissionStore, Note, StandingStore
 from sealwright.admission.release import Audit, ReleaseDesk, require_secrets
+from sealwright.admission.released import Releaser
 from sealwright.admission.service import Admitter
 from sealwright.admission.standing import Approved, in_force
 from sealwright.admission.trust import RootOfTrust
 from sealwright.clock import Clock
-from sealwright.config import Config, origin_prefix
+from sealwright.config import Config, origin_prefix, released_pin
 from sealwright.errors import Misconfigured
 from sealwright.wiring.stores import Stores
 from sealwright_attest import Policy
@@ -90,6 +91,10 @@ def admitting(
         admitter.use(rules.in_force.policy.hash())
 
     deciding = approvals if asked.changes == APPROVED else None
+    if purpose := released_pin(config):
+        secret = Path(asked.release[purpose]).expanduser()
+        require_secrets({purpose: secret})
+        admitter.release_by(Releaser(purpose, secret, asked.lease, note, clock))
     keeper = PolicyKeeper(files, standing, deciding, note, clock, use)
     keeper.open()
     return admitter, keeper
@@ -123,8 +128,10 @@ def release_desk(config: Config, stores: Stores, audit: Audit, clock: Clock) -> 
         return None
     if not asked.policy:
         raise Misconfigured("release_without_policy", "admission.release needs an admission.policy")
-    files = {purpose: Path(file).expanduser() for purpose, file in asked.release.items()}
-    require_secrets(files)
+    named = {purpose: Path(file).expanduser() for purpose, file in asked.release.items()}
+    require_secrets(named)
+    # What an incarnation's custody gets, nobody else does.
+    files = {purpose: file for purpose, file in named.items() if purpose != released_pin(config)}
     policy = policy_in_force(config, stores.standing)
     policy()
     stored = read_endorsements(Path(asked.endorsements).expanduser()) if asked.endorsements else Stored()

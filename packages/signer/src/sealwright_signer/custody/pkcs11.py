@@ -29,7 +29,7 @@ class Pkcs11Custody:
     def __init__(self, keeper: socket.socket, pid: int) -> None:
         """`keeper` is the connected socket, with its timeouts set."""
         self._keeper, self.pid = keeper, pid
-        self.measures = list[dict[str, str]]()
+        self.measures, self.release_key = list[dict[str, str]](), b""
         self._keys = dict[int, tuple[str, dict[str, str]]]()
 
     def generate(self, alg: str) -> int:
@@ -80,6 +80,15 @@ class Pkcs11Custody:
             raise Refused(Code.custody_unavailable, f"the token failed: {answer['failed']}")
         return answer
 
+    def release(self, sealed: str, shown: Mapping[str, str]) -> None:
+        """Let the keeper open the token with a PIN that only it can decrypt (`shown`: what it was asked for
+        with); Refused when it cannot, and it waits on.
+        """
+        opened = self.ask({"op": "open", "sealed": sealed, **shown})
+        if "misconfigured" in opened:
+            raise Refused(Code.custody_unavailable, f"custody: {opened['misconfigured']}")
+        self.release_key = b""
+
     def _read(self, size: int) -> bytes:
         parts = bytearray()
         while len(parts) < size:
@@ -113,6 +122,7 @@ def start(custody: Mapping[str, Any], algorithms: Sequence[str]) -> Pkcs11Custod
     if "misconfigured" in opened:
         ours.close()
         raise Misconfigured(f"custody: {opened['misconfigured']}")
-    keys.wait(opened["patience"])
+    keys.release_key = bytes.fromhex(opened["release_key"])
+    keys.wait(max(opened["patience"], OPENING) if keys.release_key else opened["patience"])
     keys.measures = opened["measures"]
     return keys

@@ -6,16 +6,14 @@ with evidence, and ends with the signer. May never be forked once there is a key
 
 import json
 import os
-import signal
 import socket
 import struct
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from sealwright_signer.evidence import Ask, nothing
-from sealwright_signer.kernel import prctl
-from sealwright_signer.protocol import Misconfigured, encode
+from sealwright_signer.protocol import Misconfigured
 
 PATIENCE = 8  # seconds; less than the authority gives the signer for its introduction
 LARGEST = 1 << 18  # bytes of an answer
@@ -29,25 +27,6 @@ DEVICES = {  # collector: module beside this one, function in it, and where unle
 }
 
 
-def _serve(asked: socket.socket, name: str, place: Path) -> NoReturn:
-    os.closerange(3, asked.fileno())
-    os.closerange(asked.fileno() + 1, 1024)
-    prctl(1, signal.SIGKILL)
-    module, function, _ = DEVICES[name]  # loaded here only: this code never runs beside a key
-    collect = getattr(import_module(f"sealwright_signer.evidence.{module}"), function)
-    while message := asked.recv(LARGEST):
-        wide, narrow, nonce = message[:64], message[64:96], message[96:]
-        try:
-            found = collect(place, nonce, wide, narrow)
-        except (OSError, ValueError, LookupError, struct.error) as error:
-            found = {"note": f"{name} at {place}: {type(error).__name__}: {error}"}
-        try:
-            asked.send(encode({"nonce": nonce.hex(), **found}).encode())
-        except OSError as error:
-            asked.send(encode({"nonce": nonce.hex(), "note": f"too large: {error}"}).encode())
-    os._exit(0)
-
-
 def start(collector: str) -> Ask:
     """Start the collector `name` or `name:/path`; what asks it. Misconfigured for an unknown name."""
     name, _, place = collector.partition(":")
@@ -58,7 +37,9 @@ def start(collector: str) -> Ask:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     if os.fork() == 0:
         ours.close()
-        _serve(theirs, name, Path(place or DEVICES[name][2]))
+        module, function, usual = DEVICES[name]  # loaded here only: this code never runs beside a key
+        collect = getattr(import_module(f"sealwright_signer.evidence.{module}"), function)
+        import_module("sealwright_signer.evidence.serve").run(theirs, collect, name, Path(place or usual))
     theirs.close()
     # Set now: later the filter allows neither poll nor setsockopt.
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", PATIENCE, 0))

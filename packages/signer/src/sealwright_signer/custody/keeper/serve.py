@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from sealwright_signer.custody.keeper.released import Waiting
 from sealwright_signer.custody.keeper.settings import Settings, Unusable, pin_of, settings_of
 from sealwright_signer.custody.keeper.shut import shut_in
 
@@ -47,13 +48,14 @@ class Keeper:
     def __init__(self, custody: Mapping[str, Any], algorithms: Sequence[str]) -> None:
         self._custody, self._algorithms = custody, algorithms
         self._token: Any = None
+        self._waiting: Waiting | None = None
         self.limit = OPENING
         """Seconds after which the question that is being answered ends this process."""
 
     def answer(self, question: Mapping[str, Any]) -> dict[str, Any]:
         """The answer to a question of the signer's."""
         if question["op"] == "open":
-            return self._open()
+            return self._open(question)
         import pkcs11
 
         try:
@@ -76,6 +78,8 @@ class Keeper:
         return {"failed": reason}
 
     def _do(self, question: Mapping[str, Any]) -> dict[str, Any]:
+        if self._token is None:
+            raise Unusable("it waits for its PIN to be released")
         if question["op"] == "generate":
             handle, jwk = self._token.generate(question["alg"])
             return {"handle": handle, "jwk": jwk}
@@ -85,22 +89,29 @@ class Keeper:
         wanted = [(handle, b64decode(data)) for handle, data in question["wanted"]]
         return {"signatures": [b64encode(made).decode() for made in self._token.sign(wanted)]}
 
-    def _open(self) -> dict[str, Any]:
+    def _open(self, question: Mapping[str, Any]) -> dict[str, Any]:
         try:
             settings = settings_of(self._custody)
+            if "sealed" in question:
+                pin = (self._waiting or Waiting()).secret(settings.released, question)
+                self._token = _token(settings, pin, self._algorithms)
+                self._waiting = None
+                return {}
             for name, value in settings.environment.items():
                 os.putenv(name, value)  # for the module, which asks the C library
-            pin = pin_of(settings.pin_file)
+            self._waiting = Waiting() if settings.released else None
+            pin = "" if self._waiting else pin_of(settings.pin_file)
             named = [str(Path(settings.module).parent), *settings.environment.values()]
             measures = shut_in(named, settings.reach, network=settings.network)
-            self._token = _token(settings, pin, self._algorithms)
-            self.limit = settings.patience + FAREWELL
+            self._token = None if self._waiting else _token(settings, pin, self._algorithms)
+            self.limit = (OPENING if self._waiting else settings.patience) + FAREWELL
         except Unusable as unusable:
             return {"misconfigured": str(unusable)}
         where = "outside the signer: what isolates a key is the token itself"
         first = {"measure": "custody_apart", "state": "on"}
         first["reason"] = f"process {os.getpid()} uses token {settings.token!r} of {settings.module}, {where}"
-        return {"patience": settings.patience, "measures": [first, *measures]}
+        key = self._waiting.public.hex() if self._waiting else ""
+        return {"patience": settings.patience, "measures": [first, *measures], "release_key": key}
 
     def close(self) -> None:
         """Destroy every key."""

@@ -12,6 +12,7 @@ from typing import Any
 
 SHAPE: dict[str, type] = dict.fromkeys(("kind", "module", "token", "pin_file", "objects", "label"), str)
 SHAPE |= {"sessions": int, "patience": int, "reach": list, "network": bool, "environment": dict}
+RELEASE = "release:"  # in the place of a path: the PIN comes by attested release, for the purpose behind it
 MOST_SESSIONS, LONGEST_PATIENCE, LONGEST_PIN = 64, 600, 1024
 
 
@@ -34,6 +35,11 @@ class Settings:
     network: bool
     environment: dict[str, str]
 
+    @property
+    def released(self) -> str:
+        """For which purpose the PIN is released by attestation; empty where it comes from a file."""
+        return self.pin_file.removeprefix(RELEASE) if self.pin_file.startswith(RELEASE) else ""
+
 
 def settings_of(custody: Mapping[str, Any]) -> Settings:
     """The settings; Unusable for members that are missing, unknown or out of range."""
@@ -46,7 +52,7 @@ def settings_of(custody: Mapping[str, Any]) -> Settings:
         raise Unusable('objects is "session" (die with the signer) or "token"')
     if not 1 <= found.sessions <= MOST_SESSIONS or not 1 <= found.patience <= LONGEST_PATIENCE:
         raise Unusable(f"sessions is 1 to {MOST_SESSIONS}, patience 1 to {LONGEST_PATIENCE} s")
-    places = [found.module, found.pin_file, *found.reach]
+    places = [found.module, *found.reach, *([] if found.released else [found.pin_file])]
     texts = [*found.reach, *found.environment, *found.environment.values()]
     if not found.label or not all(type(text) is str for text in texts):
         raise Unusable("a label, and texts in reach and environment are needed")
