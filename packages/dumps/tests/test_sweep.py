@@ -1,8 +1,14 @@
 from __future__ import annotations
 
+import base64
+import gzip
+import io
 import json
 import shutil
 import subprocess
+import sys
+import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +120,69 @@ def test_the_staged_content_counts_not_the_file_that_lies_there(repository: Path
     assert sweep("--staged") == 1
     subprocess.run(["git", "add", "--all"], check=True)
     assert sweep("--staged") == 0
+
+
+HOOK = """#!/bin/sh
+exec {program} sweep --staged --quiet --workers 1
+"""
+
+
+def test_a_commit_with_a_key_is_refused_by_the_hook(repository: Path, keys: Keys) -> None:
+    hook = repository / ".git" / "hooks" / "pre-commit"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(HOOK.format(program=f"{sys.executable} -m sealwright_dumps"))
+    hook.chmod(0o755)
+    (repository / "key").write_bytes(pkcs8(keys.ec, pem=True))
+    commit = ["git", "-c", "user.name=n", "-c", "user.email=n@example.org", "commit", "-qm", "x"]
+    subprocess.run(["git", "add", "--all"], check=True)
+    refused = subprocess.run(commit, check=False, capture_output=True)
+    assert refused.returncode != 0
+    assert b"BEGIN" not in refused.stdout + refused.stderr
+    assert subprocess.run(["git", "rev-parse", "-q", "--verify", "HEAD"], check=False).returncode != 0
+    (repository / "key").write_text("nothing here")
+    subprocess.run(["git", "add", "--all"], check=True)
+    assert subprocess.run(commit, check=False).returncode == 0
+
+
+def tar_of(files: dict[str, bytes]) -> bytes:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as tar:
+        for name, data in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
+    return made.getvalue()
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["docker save", "oci layout"])
+def test_a_key_in_a_layer_of_a_container_image_is_found_and_placed(
+    tmp_path: Path, keys: Keys, capsys: pytest.CaptureFixture[str], pack: Callable[[bytes], bytes]
+) -> None:
+    layer = pack(tar_of({"etc/passwd": b"root:x:0:0::/:/bin/sh\n", "app/key.pem": pkcs8(keys.ec, pem=True)}))
+    clean = pack(tar_of({"usr/bin/true": bytes(5000)}))
+    files = {"manifest.json": b'[{"Layers": ["one.tar", "blobs/sha256/two"]}]', "one.tar": clean}
+    image = tmp_path / "image.tar"
+    image.write_bytes(tar_of({**files, "blobs/sha256/two": layer}))
+    assert sweep("--json", str(image)) == 1
+    (finding,) = json.loads(capsys.readouterr().out)["findings"]
+    assert "blobs/sha256/two" in json.dumps(finding)
+    assert "app/key.pem" in json.dumps(finding)
+    image.write_bytes(tar_of({**files, "blobs/sha256/two": clean}))
+    assert sweep(str(image)) == 0
+
+
+def test_a_log_and_a_home_folder_are_swept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "home" / ".aws").mkdir(parents=True)
+    secret = base64.b64encode(bytes(range(7, 247, 8))).decode()[:40]
+    (tmp_path / "home" / ".aws" / "credentials").write_text(f"aws_secret_access_key = {secret}\n")
+    lines = "".join(f"2026-01-01T00:00:{n:02} GET / 200\n" for n in range(60))
+    token = "ghp_" + "aB3dE6gH9jK2mN5pQ8sT1vW4yZ7bC0eF3hI6"
+    (tmp_path / "home" / "app.log").write_text(f"{lines}authorization: token {token}\n{lines}")
+    assert sweep("--json", str(tmp_path / "home")) == 1
+    told = capsys.readouterr().out
+    assert {one["kind"] for one in json.loads(told)["findings"]} == {"aws-secret-access-key", "github-token"}
+    assert secret not in told
+    assert token not in told
 
 
 def test_outside_a_repository_staged_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
