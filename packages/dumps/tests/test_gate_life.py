@@ -53,6 +53,7 @@ def test_a_gate_with_a_fault_of_its_own_ends_and_keeps_the_dump(
     with pytest.raises(Unavailable):
         listener.serve_one()
     listener.close()
+    listener._worker.join(60)  # it tells its fault after it has hung up
     assert place.gate.spool.in_quarantine() == [waiting.name]
     assert [fault.exc_type for fault in faults] == [ZeroDivisionError]
 

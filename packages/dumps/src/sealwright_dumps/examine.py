@@ -102,7 +102,7 @@ class Examiner:
         account.reasons += _overflow(results)
         hits, clues = _collect(results)
         self._conclude(access, layout, hits, clues, account, ())
-        self._members(access, layout, account, (), Budget(self.scanner.settings.largest_expansion), 0)
+        self._members(access, layout, account, (), Budget(self.scanner.settings.expansion(access.size)), 0)
         try:
             access.source.require_unchanged()
         except DumpsError as error:
@@ -112,7 +112,7 @@ class Examiner:
     def stream(self, name: str, access: StreamAccess) -> ObjectReport:
         """The report of something that comes as a stream, such as standard input."""
         account = Account()
-        layout = self._stream(access, account, (), Budget(self.scanner.settings.largest_expansion), 0)
+        layout = self._stream(access, account, (), Budget(self.scanner.settings.expansion(0)), 0)
         return report_of(name, layout, access.total, account)
 
     def _stream(
@@ -191,6 +191,7 @@ class Examiner:
             account.reasons.append(
                 _within(container, "unsupported: an archive format that cannot be opened here")
             )
+            account.skipped += _extent(access)
             return
         if not _is_compressed(layout):
             return
@@ -201,21 +202,27 @@ class Examiner:
             return
         if depth >= self.scanner.settings.deepest:
             account.reasons.append(_within(container, "depth-limit: nested deeper than the limit"))
+            account.skipped += _extent(access)
             return
         try:
             for member in _open(access, layout.format, budget):
-                self._member(member, account, (*container, member.name), budget, depth)
+                if not self._member(member, account, (*container, member.name), budget, depth):
+                    account.skipped += _extent(access)
         except DumpsError as error:
             account.reasons.append(_within(container, f"{error.code}: {error.public}"))
+            account.skipped += _extent(access)
 
     def _member(
         self, member: Member, account: Account, container: tuple[str, ...], budget: Budget, depth: int
-    ) -> None:
+    ) -> bool:
+        """Whether it could be read to its end."""
         inner = StreamAccess(member.factory, self.scanner.settings.window)
         try:
             self._stream(inner, account, container, budget, depth + 1)
         except Malformed as error:  # this member only: the next one may be sound
             account.reasons.append(_within(container, f"{error.code}: {error.public}"))
+            return False
+        return True
 
 
 def _collect(results: Iterable[WindowResult]) -> tuple[list[Hit], list[Clue]]:
@@ -253,6 +260,11 @@ def _open(access: Access, kind: Format, budget: Budget) -> Iterator[Member]:
         yield from archive.zip_members(SeekableFile(access.source), budget)
     else:
         yield from archive.zip_members(archive.small_file(factory), budget)
+
+
+def _extent(access: Access) -> int:
+    """The bytes of something whose content was not, or not wholly, looked into."""
+    return access.total if isinstance(access, StreamAccess) else access.size
 
 
 def _within(container: tuple[str, ...], reason: str) -> str:

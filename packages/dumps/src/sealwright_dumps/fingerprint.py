@@ -17,6 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from sealwright_dumps import given
 from sealwright_dumps.errors import Misconfigured, Refused
 
 FORMAT = "sealwright-fingerprints/1"
@@ -176,7 +177,7 @@ def _read_entry(fields: dict[str, Any]) -> Entry:
 def load_files(paths: Iterable[str]) -> tuple[Fingerprints, ...]:
     """Read fingerprint files. Raises Misconfigured."""
     try:
-        return tuple(load(Path(path).read_text(encoding="utf-8")) for path in paths)
+        return tuple(load(given.read(Path(path)).decode()) for path in paths)
     except (OSError, UnicodeDecodeError) as error:
         raise Misconfigured(
             "fingerprints-unreadable", "a fingerprint file cannot be read", str(error)

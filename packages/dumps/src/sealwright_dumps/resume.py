@@ -10,16 +10,20 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 from sealwright_dumps.detectors.memory import Clue
-from sealwright_dumps.errors import Refused, Unavailable
+from sealwright_dumps.errors import Misconfigured, Refused, Unavailable
 from sealwright_dumps.model import Confidence, Finding, Hit, ObjectReport, Status
 from sealwright_dumps.scanner import Settings, WindowResult
 from sealwright_dumps.source import Identity
+
+_MARK = "sealwright-dumps-state"
+_HEAD = f'{{"{_MARK}"'.encode()
 
 
 class State(Protocol):
@@ -121,16 +125,35 @@ class Journal:
             raise Unavailable("state-unwritable", "the state file cannot be written", str(error)) from error
 
 
+def require_ours(descriptor: int) -> None:
+    """A file that is not empty must begin as a journal does: nothing is added to somebody's key or text.
+    Closes the descriptor of one that does not, and raises Refused.
+    """
+    head = os.pread(descriptor, len(_HEAD), 0)
+    if head and head != _HEAD:
+        os.close(descriptor)
+        raise Refused("state-foreign", "the state file is not the journal of a scan; it is left alone")
+
+
 @contextlib.contextmanager
 def journal(path: Path, settings: Settings) -> Iterator[State]:
     """The journal at `path`, made when absent. Raises Refused when it belongs to a scan with other
     settings.
     """
-    head = {"sealwright-dumps-state": 1, "settings": json.loads(json.dumps(asdict(settings)))}
-    lines = list(_lines(path)) if path.exists() else []
+    head = {_MARK: 1, "settings": json.loads(json.dumps(asdict(settings)))}
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags, 0o600)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise Misconfigured("state-unusable", "the state file is not a regular file")
+        require_ours(descriptor)
+        lines = list(_lines(path))
+    except OSError as error:
+        raise Misconfigured("state-unusable", f"the state file cannot be used: {error.strerror}") from error
     if lines and lines[0] != head:
+        os.close(descriptor)
         raise Refused("state-of-another-scan", "the state file belongs to a scan with other settings")
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "a", encoding="utf-8") as file:
         if not lines:
             file.write(json.dumps(head) + "\n")

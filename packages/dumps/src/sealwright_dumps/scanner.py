@@ -26,6 +26,8 @@ from sealwright_dumps.inspect import (
 from sealwright_dumps.model import Hit
 from sealwright_dumps.source import WINDOW, Window
 
+LEAST_EXPANSION = 4 << 30  # bytes: the limit of a small file
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -40,6 +42,11 @@ class Settings:
     workers: int = 0  # 0: one per processor
     deepest: int = 4
     largest_expansion: int = 64 << 30
+    largest_ratio: int = 1000  # what comes out of one byte of a file that expands to more than 4 GiB
+
+    def expansion(self, size: int) -> int:
+        """How many bytes may come out of a file of `size` bytes."""
+        return min(self.largest_expansion, max(LEAST_EXPANSION, self.largest_ratio * size))
 
 
 @dataclass(frozen=True, slots=True)

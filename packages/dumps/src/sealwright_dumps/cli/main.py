@@ -6,6 +6,8 @@ May never do: print the private detail of an error unless --verbose asks for it.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -37,8 +39,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else list(arguments)
     named = next((word for word in words if not word.startswith("-")), "")
     options = parser(named).parse_args(words)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name of a file may hold what this terminal cannot show
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        return int(options.command(options))
+        status = int(options.command(options))
+        sys.stdout.flush()
     except DumpsError as error:
         detail = f" ({error.detail})" if options.verbose and error.detail else ""
         sys.stderr.write(f"sealwright-dumps: {error}{detail}\n")
@@ -51,3 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output went away
         sys.stderr.close()
         return exits.UNAVAILABLE
+    except OSError as error:  # of our own output, or of a file that nobody foresaw
+        sys.stderr.write(f"sealwright-dumps: failed: {error.strerror or error}\n")
+        with contextlib.suppress(OSError):
+            sys.stdout.close()
+        return exits.UNAVAILABLE
+    return status

@@ -15,6 +15,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa, x448, x25519
 
+from sealwright_dumps import given
 from sealwright_dumps.errors import Misconfigured
 
 LOAD_ERRORS = (ValueError, TypeError, UnsupportedAlgorithm, OverflowError)
@@ -152,7 +153,10 @@ def load(paths: Iterable[Path]) -> PublicKeys:
     """Public keys and certificates, PEM or DER, one or several per file. Raises Misconfigured."""
     keys = PublicKeys()
     for path in paths:
-        blob = path.read_bytes()
+        try:
+            blob = given.read(path)
+        except OSError as error:
+            raise Misconfigured("public-key-unreadable", f"{path}: {error.strerror or error}") from error
         loaded = _load_blob(blob)
         if not loaded:
             raise Misconfigured("public-key-unreadable", f"{path}: no public key or certificate in it")

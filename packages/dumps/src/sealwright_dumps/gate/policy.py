@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sealwright_dumps import given
 from sealwright_dumps.errors import Misconfigured
 
 FORMAT = "sealwright-dump-policy/1"
@@ -56,7 +57,7 @@ class GatePolicy:
 def load(path: Path) -> GatePolicy:
     """Read a policy. Raises Misconfigured for anything missing, unknown or of the wrong type."""
     try:
-        raw = path.read_bytes()
+        raw = given.read(path)
         body = json.loads(raw)
         policy = _read(body, hashlib.sha256(raw).hexdigest())
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -12,6 +12,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from sealwright_dumps import given
 from sealwright_dumps.errors import Misconfigured
 from sealwright_dumps.model import Finding
 
@@ -58,7 +59,7 @@ def load(path: Path) -> AllowList:
     everything.
     """
     try:
-        body = json.loads(path.read_text(encoding="utf-8"))
+        body = json.loads(given.read(path))
         if body["format"] != FORMAT:
             raise Misconfigured("allow-format", "not an allow-list of a known version")
         return AllowList(tuple(_entry(fields) for fields in body["entries"]))
