@@ -115,7 +115,8 @@ def test_a_tenant_is_told_its_own_figures_and_nobody_elses() -> None:
 
 def test_a_tenant_that_was_only_in_reach_is_told_so_and_not_that_it_was_touched() -> None:
     text = text_of(composed(whole(), "incident-1", "tenant-c", NOW))
-    assert "No use of a forged token was reported. 5 of your subjects were in reach." in text
+    assert "No use of a forged token was reported." in text
+    assert "5 subjects of yours could have been touched: in reach, with nothing proven." in text
     assert "Treat the data" not in text
 
 

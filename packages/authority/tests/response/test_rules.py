@@ -133,3 +133,28 @@ def test_a_response_has_one_id_for_action_subject_and_alarm() -> None:
     }
     assert one == response_id(Action.REVOKE_KEY, "key-1", "a")
     assert one not in others
+
+
+@pytest.mark.parametrize(
+    ("outcome", "again"),
+    [
+        (Outcome.SUGGESTED, True),
+        (Outcome.LIMITED, True),
+        (Outcome.FAILED, True),
+        (Outcome.REVERSED, True),
+        (Outcome.ACTED, False),
+    ],
+)
+def test_what_was_only_suggested_before_does_not_keep_a_rule_from_acting(
+    outcome: Outcome, again: bool
+) -> None:
+    (decision,) = decide(alarm(1), "enterprise", [ACT], [], NOW)
+    found = decide(alarm(2, kid="key-1"), "enterprise", [ACT], [done(decision, outcome)], NOW)
+    assert [one.mode for one in found] == ([Mode.ACT] if again else [])
+
+
+def test_what_was_taken_back_is_suggested_again() -> None:
+    (decision,) = decide(alarm(1), "enterprise", DEFAULT_RULES[1:2], [], NOW)
+    for outcome, again in ((Outcome.SUGGESTED, 0), (Outcome.ACTED, 0), (Outcome.REVERSED, 1)):
+        found = decide(alarm(2), "enterprise", DEFAULT_RULES[1:2], [done(decision, outcome)], NOW)
+        assert len(found) == again, outcome

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from authority_support.postgres import POSTGRESQL, database
 from sealwright.admin.memory import MemoryAuditStore, MemoryStatements
@@ -147,3 +148,18 @@ def test_keeping_a_response_again_replaces_it(store: ResponseStore) -> None:
         store.keep(Response(id="one", at=5.0, decision=decision, preview=preview, outcome=outcome))
     assert [kept.outcome for kept in store.since(5.0)] == [Outcome.ACTED]
     assert store.since(5.1) == []
+
+
+def test_a_suggestion_of_before_is_answered_by_the_act_of_a_rule_that_may_act_now(
+    store: ResponseStore,
+) -> None:
+    before = Desk(store, Mode.SUGGEST)
+    before.alarm(1)
+    asyncio.run(before.responder.step(0))
+    after = Desk(store)
+    after.alarm(1)
+    after.clock.time += 60
+    after.alarms.add([replace(after.alarms.page(0, 1)[0].alarm, id="f" * 64)])
+    asyncio.run(after.responder.step(0))
+    assert len(after.hands.done) == 1
+    assert set(after.outcomes()) == {Outcome.ACTED}

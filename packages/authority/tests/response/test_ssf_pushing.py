@@ -12,7 +12,7 @@ from authority_support.signals import BASE, SIGNER, World, acting
 from sealwright.errors import Unavailable
 from sealwright.response.ssf.memory import MemoryLine, MemoryStreamStore
 from sealwright.response.ssf.model import PUSH, Delivery, Status, Stream
-from sealwright.response.ssf.pushing import Acknowledgements, Pusher, PushMetrics
+from sealwright.response.ssf.pushing import MENDS_WITHIN, Acknowledgements, Pusher, PushMetrics
 from sealwright.response.ssf.rules import claims_changed, client_disabled, key_revoked
 
 
@@ -256,3 +256,50 @@ def test_every_kind_of_event_is_a_set_as_the_specifications_have_it(world: World
         + ["token-claims-change", "credential-change", "credential-compromise"]
         + ["verification", "stream-updated"]
     )
+
+
+@pytest.mark.parametrize("err", [None, "invalid_key", "authentication_failed"])
+def test_an_answer_that_mends_itself_is_an_outage_and_not_the_end(world: World, err: str | None) -> None:
+    """A proxy answers 400 without a reason; a receiver may not have the key yet that a restart has made."""
+    given_up: list[str] = []
+
+    async def give_up(_stream_id: str, jti: str, _err: str) -> None:
+        given_up.append(jti)
+
+    async def act(client: httpx.AsyncClient) -> None:
+        stream_id = await world.push_stream(client)
+        world.pusher = world.made_pusher(give_up)
+        world.receiver.answers = {"err": err} if err else None
+        world.receiver.refuse = True
+        await world.transmitter.emit([world.revoked(1)])
+        [waiting] = world.store.waiting(stream_id, 2)
+        with pytest.raises(Unavailable):
+            await world.pusher.drain(stream_id)
+        world.receiver.refuse = False
+        assert await world.pusher.drain(stream_id) == 1
+        assert [claims["jti"] for claims in world.receiver.sets] == [waiting.jti]
+        assert given_up == []
+
+    acting(world, act)
+
+
+def test_what_a_receiver_will_never_take_is_told_of(world: World) -> None:
+    given_up: list[tuple[str, str]] = []
+
+    async def give_up(_stream_id: str, jti: str, err: str) -> None:
+        given_up.append((jti, err))
+
+    async def act(client: httpx.AsyncClient) -> None:
+        stream_id = await world.push_stream(client)
+        world.pusher = world.made_pusher(give_up)
+        world.receiver.refuse = True
+        jtis = []
+        for err in ("invalid_audience", "invalid_key"):
+            world.receiver.answers = {"err": err}
+            await world.transmitter.emit([world.revoked(1)])
+            jtis += [waiting.jti for waiting in world.store.waiting(stream_id, 2)]
+            world.clock.time += MENDS_WITHIN
+            await world.pusher.drain(stream_id)
+        assert given_up == [(jtis[0], "invalid_audience"), (jtis[1], "invalid_key")]
+
+    acting(world, act)

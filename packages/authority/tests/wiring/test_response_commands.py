@@ -56,7 +56,11 @@ def test_a_planted_token_that_is_used_raises_an_alarm_on_arrival(
     assert admin.get("/admin/canaries").json()["canaries"] == [], "dry"
     monkeypatch.setattr("sys.stdin", io.StringIO(token + "\n"))
     assert main(["canaries", "plant", "token", "-", "--apply", "--state", str(site.state)]) == 0
-    assert main([*asked, "--apply"]) == 2, "planted once"
+    for words in (asked, [*asked, "--apply"]):
+        assert main(words) == 2, "planted once, and said dry as well"
+    asked[3] = digest[:-1]
+    for words in (asked, [*asked, "--apply"]):
+        assert main(words) == 2, "a digest that no token has"
     trust = Trust.sealwright(site.url, root=site.root)
     validator = Validator(trust=trust, report=Report(REPORTER, site.secret, name="mail"))
     try:
@@ -85,7 +89,7 @@ def test_the_playbook_is_dry_until_told_otherwise(
     asked = ["respond", "playbook", "storm-0558", "--state", str(site.state), "--key", attack["kid"]]
     assert main(asked) == 0
     told = capsys.readouterr().out
-    assert "(unknown): 1 touched" in told, "what would be told to whom"
+    assert "contoso: 1 touched" in told, "what would be told to whom"
     for number, name in enumerate(STEPS, 1):
         assert f"\n{number}. {name}:" in told
     assert "dry: nothing is changed" in told
@@ -183,6 +187,11 @@ def test_notices_can_be_checked_by_who_gets_them_and_their_way_is_kept(
     file = sent.command.folder / f"{first['id']}.jws"
     claims = jwt.decode(file.read_text().strip(), keys.keys[0], algorithms=["EdDSA"])
     assert (claims["subjects_touched"], claims["incident"]) == (1, sent.incident)
+    assert [(row["tenant"], row["resource"]) for row in claims["touched"]] == [
+        ("contoso", "mailbox/minister")
+    ]
+    assert hashlib.sha256(b"minister").hexdigest() in claims["text"]
+    assert {one["tenant"] for one in every} == {"contoso"}, "nobody is told in place of a tenant unknown"
     way = ["--channel", "mail", "--outcome", "bounced"]
     assert sent.command("delivered", first["id"], *way)[0] == 0
     assert sent.command("delivered", "nosuch", *way)[0] == 2

@@ -51,9 +51,9 @@ def plant(
     """Register a token or key that lies where only a thief looks, and is never used."""
     if kind is Kind.TOKEN and value == "-":  # never as an argument: others see those
         value = hashlib.sha256(sys.stdin.read().strip().rpartition(".")[0].encode()).hexdigest()
-    if not go:
-        sys.stdout.write(f"would raise an alarm whenever {kind} {value} is used; add --apply\n")
-        return
-    body = {"kind": kind.value, "value": value, "note": note}
+    body = {"kind": kind.value, "value": value, "note": note, "dry": not go}
     Admin.of(configured(config, state)).post("/admin/canaries", body)
-    sys.stdout.write(f"planted: {kind} {value}\n")
+    if go:
+        sys.stdout.write(f"planted: {kind} {value}\n")
+    else:
+        sys.stdout.write(f"would raise an alarm whenever {kind} {value} is used; add --apply\n")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from sealwright.cli.admin import Admin
 from sealwright.cli.scope import answer, asked, current_lake
@@ -15,7 +16,7 @@ from sealwright.clock import SystemClock
 from sealwright.config import Config
 from sealwright.errors import Refused
 from sealwright.files import require_writable, writing
-from sealwright.response.affected import Scope
+from sealwright.response.affected import UNKNOWN_TENANT, Scope
 from sealwright.response.notices import Notice, changed, composed, text_of
 
 DRAFTS = "drafts.json"
@@ -30,8 +31,13 @@ class Drafts(msgspec.Struct, frozen=True):
 
 
 def whole_scope(config: Config, key: str) -> Scope:
-    """The blast radius of a key over six months, from a lake that is brought up to date first."""
-    return answer(current_lake(config), asked(key, None, None, None))
+    """The blast radius of a key since it could be used, at the most six months, from a lake that is brought
+    up to date first.
+    """
+    question = asked(key, None, None, None)
+    began = float(Admin.of(config).get(f"/admin/keys/{key}")["use_from"])
+    lately = replace(question, since=max(question.since, began))
+    return answer(current_lake(config), lately)
 
 
 def composed_for(found: Scope, incident: str) -> list[Notice]:
@@ -62,7 +68,8 @@ def due(admin: Admin, found: Scope, incident: str, correction: str) -> list[Noti
 
 
 def _tenants(found: Scope) -> list[str]:
-    return sorted({row.tenant for row in found.touched} | {row.tenant for row in found.reach})
+    every = {row.tenant for row in found.touched} | {row.tenant for row in found.reach}
+    return sorted(every - {UNKNOWN_TENANT})
 
 
 def _newest(admin: Admin, incident: str) -> dict[str, Notice]:

@@ -10,6 +10,8 @@ import msgspec
 from msgspec.structs import replace
 
 ALL_KEYS = "every key"
+UNKNOWN_TENANT = "(unknown)"
+"""Stands for the tenant where none is known; it is nobody's, and is told nothing."""
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -18,14 +20,28 @@ from sealwright.response.model import Canary
 from sealwright.response.ports import CanaryStore
 
 MAX_BODY = 4_096
+_DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 class PlantRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Body of `POST /admin/canaries`: a token by its digest (hex), a key by its kid."""
+    """Body of `POST /admin/canaries`: a token by its digest (hex), a key by its kid; `dry` only looks."""
 
     kind: Literal["token", "key"]
     value: Annotated[str, Meta(min_length=1, max_length=256)]
     note: Annotated[str, Meta(max_length=256)] = ""
+    dry: bool = False
+
+
+def require_plantable(asked: PlantRequest, planted: Collection[Canary]) -> None:
+    """Refuse what could never be seen, or is there already.
+
+    Raises:
+        Refused: `bad_digest`, or `canary_known`.
+    """
+    if asked.kind == "token" and not _DIGEST.fullmatch(asked.value):
+        raise Refused("bad_digest", "A token is named by its digest: 64 lowercase hex digits.")
+    if any((one.kind, one.value) == (asked.kind, asked.value) for one in planted):
+        raise Refused("canary_known", "That is planted already.")
 
 
 def routes(store: CanaryStore, desk: Desk, clock: Clock, operator: str) -> list[Route]:
@@ -37,6 +53,9 @@ def routes(store: CanaryStore, desk: Desk, clock: Clock, operator: str) -> list[
     async def plant(request: Request) -> HttpResponse:
         try:
             asked = msgspec.json.decode((await request.body())[:MAX_BODY], type=PlantRequest)
+            require_plantable(asked, await asyncio.to_thread(store.planted))
+            if asked.dry:
+                return _json({"planted": None})
             await desk.audit(operator, "plant_canary", f"{asked.kind} {asked.value}")
             canary = Canary(kind=asked.kind, value=asked.value, planted_at=clock.now(), note=asked.note)
             await asyncio.to_thread(store.plant, canary)

@@ -37,6 +37,10 @@ class Desk:
         """What an action would touch now."""
         return await asyncio.to_thread(self._eyes.preview, action, subject)
 
+    def realm_of(self, kid: str) -> str | None:
+        """The realm of a key of ours."""
+        return self._eyes.realm_of(kid)
+
     async def rehearse(self, action: Action, subject: str) -> Preview:
         """What an action would touch now; nothing is changed.
 
@@ -79,12 +83,20 @@ class Desk:
         await self.act(operator, action, subject, reason, preview)
         known = await asyncio.to_thread(self._store.since, 0.0)
         same = [one for one in known if (one.decision.action, one.decision.subject) == (action, subject)]
-        waiting = [one for one in same if one.outcome is not Outcome.ACTED]
+        waiting = [one for one in same if one.outcome in {Outcome.SUGGESTED, Outcome.LIMITED, Outcome.FAILED}]
         if not waiting:
             waiting = [_by_hand(action, subject, self._clock.now(), preview)]
         for one in waiting:
             done = replace(one, outcome=Outcome.ACTED, preview=preview, detail=operator)
             await asyncio.to_thread(self._store.keep, done)
+
+    async def reversed(self, operator: str, action: Action, subject: str) -> None:
+        """Note that what was done was taken back, so that it can be done again."""
+        for one in await asyncio.to_thread(self._store.since, 0.0):
+            same = (one.decision.action, one.decision.subject) == (action, subject)
+            if same and one.outcome is Outcome.ACTED:
+                taken_back = replace(one, outcome=Outcome.REVERSED, detail=operator)
+                await asyncio.to_thread(self._store.keep, taken_back)
 
     async def rehearse_response(self, response: Response) -> Preview:
         """What `apply` would touch now; nothing is changed.
@@ -112,7 +124,7 @@ class Desk:
 
 
 def _require_open(response: Response) -> None:
-    if response.outcome is Outcome.ACTED:
+    if response.outcome in {Outcome.ACTED, Outcome.REVERSED}:
         raise Refused("already_done", "This response was carried out already.")
 
 

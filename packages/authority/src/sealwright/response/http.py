@@ -20,7 +20,7 @@ from sealwright.admin.model import Action
 from sealwright.detection.casebook import Casebook
 from sealwright.detection.incidents import Incident
 from sealwright.errors import Refused, Unavailable
-from sealwright.response.desk import Desk
+from sealwright.response.desk import BY_HAND, Desk
 from sealwright.response.model import Response
 from sealwright.response.ports import ResponseStore, Strictness
 
@@ -73,8 +73,11 @@ def routes(
         found = await casebook.incident(request.path_params["incident_id"])
         if found is None:
             raise Refused("unknown_incident", "There is no such incident.")
+        realm = await asyncio.to_thread(desk.realm_of, found.about.removeprefix("key "))
         responses = [
-            one for one in await _all(store) if casebook.incident_of(one.decision.alarm_id) == found.id
+            one
+            for one in await _all(store)
+            if casebook.incident_of(one.decision.alarm_id) == found.id or _is_about(one, found, realm)
         ]
         return _json({**_summary(found), "timeline": _timeline(found, responses)})
 
@@ -123,6 +126,7 @@ def _acting(store: ResponseStore, desk: Desk, operator: str, strict: Strictness)
             return _json({"done": False, "realm": realm})
         await desk.audit(operator, "relax_realm", realm)
         await strict.lower_realm(realm)
+        await desk.reversed(operator, Action.REQUIRE_STRICT, realm)
         return _json({"done": True, "realm": realm})
 
     return [
@@ -140,6 +144,18 @@ def _summary(incident: Incident) -> dict[str, Any]:
     told: dict[str, Any] = msgspec.to_builtins(incident)
     del told["timeline"]
     return told
+
+
+def _is_about(response: Response, incident: Incident, realm: str | None) -> bool:
+    """Whether something that an operator did by hand is about what the incident is about: its key or client,
+    or its key's realm.
+    """
+    decision = response.decision
+    if decision.rule != BY_HAND or response.at < incident.first_at:
+        return False
+    if decision.action is Action.REQUIRE_STRICT:
+        return decision.subject == realm
+    return incident.about in {f"key {decision.subject}", f"client {decision.subject}"}
 
 
 def _timeline(incident: Incident, responses: list[Response]) -> list[dict[str, Any]]:

@@ -62,6 +62,8 @@ class Outcome(StrEnum):
     LIMITED = "limited"
     ACTED = "acted"
     FAILED = "failed"
+    REVERSED = "reversed"
+    """Was acted, and taken back by an operator."""
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):

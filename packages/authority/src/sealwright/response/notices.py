@@ -19,9 +19,11 @@ import msgspec
 from sealwright.admin.model import Action, Approval, Details
 from sealwright.admin.rules import require_approved
 from sealwright.errors import Refused
-from sealwright.response.affected import Scope, of_tenant
+from sealwright.response.affected import Scope, Touched, of_tenant
 
 TYPE = "sealwright-notice+jwt"
+MOST_ROWS = 1_000
+"""Uses that a notice lists; a scope (`respond scope --tenant`) has them all."""
 UNKNOWN_HOW = "How the key was taken is not known."
 
 
@@ -42,6 +44,7 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     uses_refused: int
     subjects_in_reach: int
     resources: list[str]
+    touched: list[Touched]
     known: list[str]
     unknown: list[str]
     todo: list[str]
@@ -132,7 +135,7 @@ def composed(
         raise Refused("correction_unexplained", "Say what is corrected.")
     touched = {row.sub_digest for row in own.touched}
     accepted, refused = sum(row.accepted for row in own.touched), sum(row.refused for row in own.touched)
-    reach = sum(row.subjects for row in own.reach)
+    reach = sum(row.subjects - row.touched_subjects for row in own.reach)
     version = before.version + 1 if before is not None else 1
     name = f"{incident}\0{tenant}\0{version}"
     return Notice(
@@ -150,6 +153,7 @@ def composed(
         uses_refused=refused,
         subjects_in_reach=reach,
         resources=sorted({row.resource for row in own.touched if row.resource}),
+        touched=own.touched[:MOST_ROWS],
         known=_known(len(touched), accepted, refused, reach),
         unknown=[UNKNOWN_HOW, *(f"{gap.about}: {gap.detail}." for gap in own.missing)],
         todo=_todo(accepted),
@@ -166,6 +170,7 @@ def text_of(notice: Notice) -> str:
         head.append(f"This corrects and replaces notice {notice.supersedes}: {notice.correction}")
     parts = (
         ("What is known", notice.known),
+        *((("Where forged tokens were used", _uses(notice.touched)),) if notice.touched else ()),
         ("What is not known", notice.unknown),
         ("What to do", notice.todo),
     )
@@ -196,7 +201,7 @@ def changed(notice: Notice, before: Notice) -> bool:
 
 _SAID = (
     *("subjects_touched", "uses_accepted", "uses_refused", "subjects_in_reach", "resources"),
-    *("known", "todo"),
+    *("known", "todo", "touched"),
 )
 
 
@@ -243,15 +248,32 @@ def publish(
 def _known(touched: int, accepted: int, refused: int, reach: int) -> list[str]:
     if not touched and not reach:
         return ["Nothing of yours was touched or in reach, as far as is known now."]
+    beside = f"{_count(reach, 'subject')} of yours could have been touched: in reach, with nothing proven."
     if not touched:
-        return [
-            f"No use of a forged token was reported. {reach} of your subjects were in reach.",
-        ]
+        return ["No use of a forged token was reported.", beside]
     return [
-        f"Forged tokens were presented for {touched} of your subjects.",
-        f"{accepted} uses were let in, {refused} were refused.",
-        f"{reach} of your subjects were in reach; for the others nothing is proven.",
+        f"Forged tokens were presented for {_count(touched, 'subject')} of yours.",
+        f"Let in: {_count(accepted, 'use')}; refused: {_count(refused, 'use')}.",
+        f"Beside these, {beside}" if reach else "No other subject of yours was in reach.",
     ]
+
+
+def _uses(rows: list[Touched]) -> list[str]:
+    """Where, when and for whom; a subject is named by SHA-256 (hex) of its `sub`, as it is reported."""
+    return [
+        f"subject {row.sub_digest or '(unknown)'}, {row.resource or 'no resource named'} at {row.reporter}"
+        f" by {row.client_id or 'an unknown client'}, {_second(row.first_at)} to {_second(row.last_at)}:"
+        f" {row.accepted} let in, {row.refused} refused"
+        for row in rows
+    ]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _second(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def _todo(accepted: int) -> list[str]:

@@ -3,7 +3,7 @@
 - A rule acts by itself only on a contradiction: a code whose confidence in the catalogue is 100. Everything
   else is suggested, whatever the rule says.
 - A rule that has acted `most` times within its window only suggests, until the window has passed.
-- The same action on the same subject is decided once.
+- The same action on the same subject is done once, and suggested once, until it is taken back.
 """
 
 from __future__ import annotations
@@ -76,9 +76,15 @@ def decide(
         subject = _subject(rule.action, alarm, realm)
         if subject is None or not _matches(rule, alarm):
             continue
-        if any(done.decision.action is rule.action and done.decision.subject == subject for done in past):
-            continue
+        same = [
+            done
+            for done in past
+            if (done.decision.action, done.decision.subject) == (rule.action, subject)
+            and done.outcome is not Outcome.REVERSED
+        ]
         mode, limited = _allowed(rule, alarm, past, now)
+        if _stands(same, mode):
+            continue
         decisions.append(
             Decision(
                 rule=rule.name,
@@ -91,6 +97,15 @@ def decide(
             )
         )
     return decisions
+
+
+def _stands(same: Collection[Response], mode: Mode) -> bool:
+    """Whether what was decided before is the answer to this as well. What was merely suggested is none where
+    the rule may act by now, and what failed is tried again.
+    """
+    if mode is Mode.ACT:
+        return any(done.outcome is Outcome.ACTED for done in same)
+    return bool(same)
 
 
 def response_id(action: Action, subject: str, alarm_id: str) -> str:

@@ -10,6 +10,7 @@ the relying party said so, or where its subject is known in that tenant and in n
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import ibis
@@ -19,9 +20,8 @@ from sealwright.detection.catalogue.tables import Tables, judged
 from sealwright.detection.engine import kept, rows_of
 from sealwright.detection.model import ACCEPTED
 from sealwright.errors import Refused
-from sealwright.response.affected import Hour, Missing, Question, Reach, Scope, Touched
+from sealwright.response.affected import UNKNOWN_TENANT, Hour, Missing, Question, Reach, Scope, Touched
 
-UNKNOWN_TENANT = "(unknown)"
 TOLD = (
     "tenant",
     "sub_digest",
@@ -139,7 +139,7 @@ def _homes(t: Tables, forged: ir.Table) -> ir.Table:
     """The tenant of each subject of a forged token, where it is known in one tenant only: a name like `admin`
     that several have must not put one tenant's matter before another.
     """
-    told = t.observed.semi_join(forged, "sub_digest").semi_join(t.issued, ["log_id", "idx", "digest"])
+    told = judged(t.observed).semi_join(forged, "sub_digest").anti_join(forged, "digest")
     columns = ["sub_digest", "tenant"]
     known = t.issued.semi_join(forged, "sub_digest").select(columns).union(told.select(columns))
     known = known.filter(known.sub_digest.notnull() & known.tenant.notnull())
@@ -225,7 +225,7 @@ def _missing(t: Tables, question: Question, audiences: list[str]) -> Iterator[Mi
             yield Missing("silent_reporter", row["reporter"], "registered, and reported nothing in this time")
     for name, row in sorted(reporters.items()):
         if row["first_at"] > question.since + GAP or row["last_at"] < question.until - GAP:
-            times = f"reports from {row['first_at']:.0f} to {row['last_at']:.0f} only"
+            times = f"reports from {_time(row['first_at'])} to {_time(row['last_at'])} only"
             yield Missing("partial_reports", name, times)
     if audiences:
         heard = {aud for row in rows_of(seen.select("aud").distinct()) for aud in row["aud"] or ()}
@@ -252,3 +252,7 @@ def _unplaced(touched: list[Touched], reach: list[Reach]) -> Iterator[Missing]:
 
 def _activity(seen: ir.Table) -> ir.Table:
     return seen.group_by("reporter").aggregate(first_at=seen.at.min(), last_at=seen.at.max())
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

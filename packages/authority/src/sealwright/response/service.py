@@ -84,9 +84,22 @@ class Responder:
             )
             done = await self._carried_out(suggested) if decision.mode is Mode.ACT else suggested
             await asyncio.to_thread(self._store.keep, done)
+            if done.outcome is Outcome.ACTED:
+                await self._answered(past, done)
             past = [*past, done]
             responses.append(done)
         return responses
+
+    async def _answered(self, past: Sequence[Response], done: Response) -> None:
+        """Suggestions of the same that were open are carried out with this one."""
+        for one in past:
+            same = (one.decision.action, one.decision.subject) == (
+                done.decision.action,
+                done.decision.subject,
+            )
+            if same and one.outcome in {Outcome.SUGGESTED, Outcome.LIMITED}:
+                kept = replace(one, outcome=Outcome.ACTED, detail=done.id)
+                await asyncio.to_thread(self._store.keep, kept)
 
     async def _carried_out(self, response: Response) -> Response:
         decision = response.decision

@@ -54,7 +54,7 @@ STATE_SECONDS = 10.0
 """How often audit entries that the ledger does not know yet are stated there."""
 CONNECTIONS = httpx.Limits(max_connections=LANES, max_keepalive_connections=LANES, keepalive_expiry=300)
 """Kept connections to each receiver, so that a revocation waits for no handshake."""
-UNACKNOWLEDGED = "signals_unacknowledged"
+UNACKNOWLEDGED, REFUSED = "signals_unacknowledged", "signals_refused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +90,7 @@ class Answers:
             clock,
             PushMetrics(given.registry),
             self._unacknowledged,
+            self._given_up,
         )
         self.casebook = Casebook(given.feed, given.registry)
         longest = max((realm.max_lifetime for realm in config.realms.values()), default=0)
@@ -181,20 +182,31 @@ class Answers:
         now = given.clock.now()
         if now - since < given.config.signals.unacknowledged:
             return
+        facts: dict[str, Any] = {"subject": stream_id, "since": since, "age": now - since}
+        await self._raise(UNACKNOWLEDGED, f"{stream_id} {since}", since, facts)
+
+    async def _given_up(self, stream_id: str, jti: str, err: str) -> None:
+        """A receiver will never take an event: somebody has to tell it otherwise."""
+        await self._raise(
+            REFUSED, jti, self._given.clock.now(), {"subject": stream_id, "set": jti, "err": err}
+        )
+
+    async def _raise(self, code: str, subject: str, at: float, facts: dict[str, Any]) -> None:
+        given = self._given
         alarm = Alarm(
-            id=alarm_id(UNACKNOWLEDGED, f"{stream_id} {since}"),
-            code=UNACKNOWLEDGED,
+            id=alarm_id(code, subject),
+            code=code,
             severity=Severity.HIGH,
-            raised_at=now,
-            observed_at=since,
+            raised_at=given.clock.now(),
+            observed_at=at,
             reporter="",
             digest="",
             kid=None,
             jti=None,
-            facts={"subject": stream_id, "since": since, "age": now - since},
+            facts=facts,
         )
         if await asyncio.to_thread(given.stores.alarms.add, [alarm]):
-            given.metrics.hunted(UNACKNOWLEDGED, Severity.HIGH.value, 1)
+            given.metrics.hunted(code, Severity.HIGH.value, 1)
             given.feed.wake()
 
     def _issuer_of(self, kid: str) -> str | None:

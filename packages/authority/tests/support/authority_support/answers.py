@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import secrets
 import time
@@ -53,6 +54,9 @@ def report_forged(site: Sandbox, receiver: httpx.Client, kid: str) -> str:
         "kid": kid,
         "iss": site.config.issuer("enterprise"),
         "aud": [site.audience("enterprise")],
+        "tenant": "contoso",
+        "sub_digest": hashlib.sha256(b"minister").hexdigest(),
+        "resource": "mailbox/minister",
     }
     report = {"validator": {"name": "mail", "instance": "i-1"}, "observations": [one]}
     answer = receiver.post("/observations", json=report)

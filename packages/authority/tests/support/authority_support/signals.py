@@ -22,7 +22,7 @@ from sealwright.response.ssf.line import HttpLine
 from sealwright.response.ssf.memory import MemoryReceivers
 from sealwright.response.ssf.model import PUSH, Event
 from sealwright.response.ssf.ports import StreamStore
-from sealwright.response.ssf.pushing import Pusher, PushMetrics
+from sealwright.response.ssf.pushing import GivenUp, Pusher, PushMetrics
 from sealwright.response.ssf.rules import token_revoked
 from sealwright.response.ssf.service import Transmitter
 
@@ -126,6 +126,7 @@ class Receiver:
         self.down = False
         self.down_after: int | None = None
         self.refuse = False
+        self.answers: dict[str, str] | None = {"err": "invalid_audience", "description": "not mine"}
         self.slow = ""
         self.go_on = asyncio.Event()
         self.app = Starlette(routes=[Route("/events", self._take, methods=["POST"])])
@@ -134,7 +135,7 @@ class Receiver:
         if self.down or len(self.sets) == self.down_after:
             return Response(status_code=503)
         if self.refuse:
-            return JSONResponse({"err": "invalid_audience", "description": "not mine"}, 400)
+            return JSONResponse(self.answers, 400) if self.answers else Response("bad request", 400)
         assert request.headers["content-type"] == "application/secevent+jwt"
         assert request.headers["authorization"] == "Bearer for-push"
         claims = verified((await request.body()).decode())
@@ -170,8 +171,12 @@ class World:
         self.app = Starlette(routes=http.routes(self.transmitter, SIGNER, MemoryReceivers(TOKENS), BASE))
         self.receiver = Receiver()
         self.registry = CollectorRegistry()
+        self.pusher = self.made_pusher()
+
+    def made_pusher(self, given_up: GivenUp | None = None) -> Pusher:
         line = HttpLine(lambda: httpx.AsyncClient(transport=httpx.ASGITransport(self.receiver.app)))
-        self.pusher = Pusher(self.transmitter, store, SIGNER, line, self.clock, PushMetrics(self.registry))
+        metrics = PushMetrics(self.registry if given_up is None else CollectorRegistry())
+        return Pusher(self.transmitter, self.store, SIGNER, line, self.clock, metrics, given_up=given_up)
 
     def client(self, token: str = "one") -> httpx.AsyncClient:
         transport = httpx.ASGITransport(self.app)

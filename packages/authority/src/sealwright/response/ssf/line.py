@@ -42,8 +42,9 @@ class HttpLine:
             )
         except httpx.HTTPError as error:
             raise Unavailable("receiver_unavailable", "The receiver does not answer.", str(error)) from error
-        if answer.status_code == REFUSED:
-            raise Refused(_error_of(answer), "The receiver refused a SET.")
+        told = _error_of(answer) if answer.status_code == REFUSED else None
+        if told is not None:
+            raise Refused(told, "The receiver refused a SET.")
         if answer.status_code != TAKEN:
             raise Unavailable(
                 "receiver_unavailable", "The receiver did not take it.", str(answer.status_code)
@@ -56,11 +57,11 @@ class HttpLine:
             await client.aclose()
 
 
-def _error_of(answer: httpx.Response) -> str:
-    """The receiver's `err` (RFC 8935 section 2.4), or `invalid_request` where it says none."""
+def _error_of(answer: httpx.Response) -> str | None:
+    """The receiver's `err` (RFC 8935 section 2.4); None where it says none: a proxy answers like that too."""
     try:
         said = answer.json()
     except ValueError:
-        return "invalid_request"
+        return None
     err = said.get("err") if isinstance(said, dict) else None
-    return err[:64] if isinstance(err, str) and err else "invalid_request"
+    return err[:64] if isinstance(err, str) and err else None

@@ -26,11 +26,17 @@ LANES = 4
 """SETs of one stream that are on their way at a time, each about another subject."""
 FIRST_RETRY, LONGEST_RETRY = 0.25, 60.0
 LOOK_SECONDS = 1.0
+MENDABLE = frozenset({"invalid_key", "authentication_failed", "access_denied"})
+"""What a receiver may answer until it has fetched our keys anew, or its secrets are what they were."""
+MENDS_WITHIN = 600.0
+"""Seconds from the event for which such an answer is taken for an outage."""
 _chance = random.SystemRandom()
 
 
 Waited = Callable[[str, float], Awaitable[None]]
 """Is told, for each stream with something unacknowledged, since when (unix seconds) the oldest waits."""
+GivenUp = Callable[[str, str, str], Awaitable[None]]
+"""Is told of a SET that a receiver will never take: the stream, its `jti`, the receiver's `err`."""
 
 
 class PushMetrics:
@@ -97,8 +103,10 @@ class Pusher:
         clock: Clock,
         metrics: PushMetrics,
         waited: Waited | None = None,
+        given_up: GivenUp | None = None,
     ) -> None:
         self._waited = waited
+        self._given_up = given_up
         self._transmitter = transmitter
         self._store = store
         self._signer = signer
@@ -192,8 +200,12 @@ class Pusher:
         try:
             await self._line.push(stream, signed)
         except Refused as error:
+            if error.code in MENDABLE and self._clock.now() - one.queued_at < MENDS_WITHIN:
+                raise Unavailable("receiver_unavailable", "The receiver cannot check it now.") from error
             await asyncio.to_thread(self._store.reject, stream.stream_id, {one.jti: error.code})
             self._metrics.refused.inc()
+            if self._given_up is not None:
+                await self._given_up(stream.stream_id, one.jti, error.code)
             return False
         return True
 
