@@ -63,15 +63,26 @@ def write_private(file: Path, content: bytes) -> None:
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
-    _sync_directory(file.parent)
+    sync_directory(file.parent)
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
+    """Make the names in a directory durable: what was made, renamed or removed in it."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def make_directory(directory: Path, mode: int = 0o777) -> None:
+    """Make a directory and its parents, each durable: a power cut takes what is in one with it."""
+    if directory.is_dir():
+        return
+    if not directory.parent.is_dir():
+        make_directory(directory.parent)
+    directory.mkdir(mode=mode, exist_ok=True)
+    sync_directory(directory.parent)
 
 
 def make_private_directory(directory: Path) -> None:
@@ -81,7 +92,7 @@ def make_private_directory(directory: Path) -> None:
         Misconfigured: `open_directory` or `not_a_directory`, with the command that repairs it.
     """
     try:
-        directory.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+        make_directory(directory, PRIVATE_DIRECTORY)
     except OSError as error:
         raise Misconfigured(
             "not_a_directory", f"cannot make the directory {directory}: {error.strerror}"

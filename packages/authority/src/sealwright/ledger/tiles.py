@@ -13,6 +13,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from sealwright.files import make_directory, sync_directory
 from sealwright.ledger.merkle import leaf_hash, node_hash
 
 WIDTH = 256
@@ -62,18 +63,14 @@ def perfect_root(hashes: Sequence[bytes]) -> bytes:
 
 def write_durably(path: Path, data: bytes) -> None:
     """Write a file so that it is whole and on disk under its name, or not there at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_directory(path.parent)
     temporary = path.with_name(f".{path.name}.new")
     with temporary.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    sync_directory(path.parent)
 
 
 class TileWriter:
