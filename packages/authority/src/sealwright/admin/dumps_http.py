@@ -17,7 +17,17 @@ from sealwright.admin.model import DetailValue
 from sealwright.admin.service import Auditor
 from sealwright.errors import Unavailable
 
-STEPS = ("rejected", "quarantined", "dropped", "refused", "redacted", "approved", "released")
+STEPS = (
+    "rejected",
+    "quarantined",
+    "dropped",
+    "refused",
+    "redacted",
+    "approved",
+    "releasing",
+    "released",
+    "withheld",
+)
 MAX_BODY = 4_096
 _NAME = re.compile(r"\A[A-Za-z0-9._-]{1,80}\Z")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sealwright_dumps.cli import exits
 from sealwright_dumps.errors import Misconfigured
-from sealwright_dumps.gate import ledger, policy, signing
+from sealwright_dumps.gate import audit, ledger, policy, signing
 from sealwright_dumps.gate.authority import AuthorityLedger
 from sealwright_dumps.gate.coredump import Listener
 from sealwright_dumps.gate.model import Approval, Origin, Record, State
@@ -37,6 +37,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         ("process", "scan and redact what is in quarantine", process),
         ("approve", "add one person's approval", approve),
         ("release", "put a redacted dump outside", release),
+        ("drop", "destroy a refused dump that is kept in quarantine", drop),
     ):
         step = steps.add_parser(name, help=text, description=text)
         _common(step)
@@ -47,7 +48,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
             step.add_argument("--program", required=True, help="executable that crashed (%%E with / for !)")
         if name == "intake":
             step.add_argument("file")
-        if name in ("approve", "release"):
+        if name == "process":
+            step.add_argument("--again", metavar="NAME", help="try a refused dump that is kept once more")
+        if name in ("approve", "release", "drop"):
             step.add_argument("name")
         if name == "approve":
             step.add_argument("--as", dest="person", required=True, metavar="PERSON")
@@ -102,9 +105,13 @@ def status(options: argparse.Namespace) -> int:
 
 
 def check(options: argparse.Namespace) -> int:
-    """Check the ledger's chain."""
-    count = ledger.require_unbroken(_chain(options))
-    sys.stdout.write(f"{count} steps, chain unbroken\n")
+    """Check the ledger's chain, and that it tells of everything that is in the spool and outside."""
+    gate = gate_of(options)
+    records = list(gate.spool.records())
+    steps = ledger.require_unbroken(_chain(options))
+    for name in audit.require_told(records, gate.spool, gate.outside, steps):
+        sys.stdout.write(f"{name}: a release under way or cut off; `gate process` settles it\n")
+    sys.stdout.write(f"{len(steps)} steps, chain unbroken, {len(records)} dumps as it tells\n")
     return exits.OK
 
 
@@ -138,7 +145,15 @@ def intake(options: argparse.Namespace) -> int:
 def process(options: argparse.Namespace) -> int:
     """Process whatever waits in quarantine."""
     gate = gate_of(options)
+    if options.again:
+        return _say(gate.process(options.again, again=True))
     return max((_say(gate.process(name)) for name in gate.recover(alone=False)), default=exits.OK)
+
+
+def drop(options: argparse.Namespace) -> int:
+    """Destroy a refused dump before its time."""
+    gate_of(options).destroy(options.name, "by-hand")
+    return exits.OK
 
 
 def approve(options: argparse.Namespace) -> int:

@@ -30,13 +30,18 @@ class Steps:
 
     steps: list[str] = field(default_factory=list)
     broken: bool = False
+    last: dict[str, str] = field(default_factory=dict)
 
     def append(self, step: str, fields: Mapping[str, Any]) -> None:
         """Keep a step."""
-        del fields
         if self.broken:
             raise Unavailable("ledger-unwritable", "no room")
         self.steps.append(step)
+        self.last[str(fields.get("name", ""))] = step
+
+    def last_step(self, name: str) -> str:
+        """The last step of a dump, or nothing."""
+        return self.last.get(name, "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from sealwright_dumps.errors import DumpsError, Misconfigured, Refused, Unavailable
@@ -30,6 +31,7 @@ _MARK_ACCEPTED = 0
 _LARGEST_REQUEST = 4096
 SECONDS = 60.0  # longest silence of the kernel while it writes a core
 MOST_AT_ONCE = 8
+TIDY_SECONDS = 60.0  # between looks at refused dumps whose time may be over
 
 
 def peer(connection: socket.socket) -> Origin:
@@ -80,7 +82,17 @@ def _exactly(connection: socket.socket, count: int) -> bytes:
 def receive(gate: Gate, connection: socket.socket) -> Record:
     """Take one crash in, or refuse it before a byte of it is written. Raises Refused or Unavailable."""
     connection.settimeout(SECONDS)
-    origin = peer(connection)
+    with gate.door(Origin("socket")):
+        origin = peer(connection)
+    with gate.door(origin):
+        try:
+            _agree(gate, connection, origin)
+        except OSError as error:
+            raise Refused("cut-off", "the kernel went away", str(error)) from error
+    return gate.take_in(connection.recv, origin)
+
+
+def _agree(gate: Gate, connection: socket.socket, origin: Origin) -> None:
     _, features = read_request(connection)
     wanted = KERNEL | WAIT
     try:
@@ -93,10 +105,6 @@ def receive(gate: Gate, connection: socket.socket) -> Record:
     answer(connection, wanted)
     if _exactly(connection, _MARK.size) != _MARK.pack(_MARK_ACCEPTED):
         raise Refused("bad-request", "the kernel did not accept the answer")
-    try:
-        return gate.take_in(connection.recv, origin)
-    except OSError as error:
-        raise Refused("cut-off", "the core was cut off", str(error)) from error
 
 
 class Listener:
@@ -149,15 +157,23 @@ class Listener:
     def _process(self) -> None:
         try:
             while True:
-                name = self._queue.get()
                 try:
-                    self._gate.process(name)
-                except DumpsError as error:  # the ledger or the spool failed: the dump stays in quarantine
-                    self._say(str(error))
+                    name = self._queue.get(timeout=TIDY_SECONDS)
+                except queue.Empty:
+                    self._try(self._gate.tidy)
+                    continue
+                try:
+                    self._try(partial(self._gate.process, name))
                 finally:
                     self._queue.task_done()
         finally:  # a fault of ours: a gate that processes nothing has to end and be started again
             self._hang_up()
+
+    def _try(self, work: Callable[[], object]) -> None:
+        try:
+            work()
+        except DumpsError as error:  # the ledger or the spool failed: the dump stays in quarantine
+            self._say(str(error))
 
     def settle(self) -> None:
         """Wait until everything that was received is processed."""

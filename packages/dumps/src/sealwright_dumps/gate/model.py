@@ -14,6 +14,7 @@ class State(StrEnum):
 
     QUARANTINED = "quarantined"
     REDACTED = "redacted"
+    RELEASING = "releasing"
     RELEASED = "released"
     REFUSED = "refused"
 
@@ -41,6 +42,7 @@ class Record:
     kind: str  # the policy's class
     reason: str = ""
     manifest_sha256: str = ""
+    kept_until: str = ""  # a refused dump that still lies in quarantine: the time of its end
 
 
 @dataclass(frozen=True, slots=True)

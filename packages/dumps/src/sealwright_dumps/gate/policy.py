@@ -33,13 +33,15 @@ class Class:
 @dataclass(frozen=True, slots=True)
 class GatePolicy:
     """Everything that a release is judged by. `oldest` is the longest time from crash to release, in
-    seconds.
+    seconds. `keep_refused`: how long a refused dump stays in quarantine, in seconds; 0 destroys it at once.
     """
 
     classes: tuple[Class, ...]
     approvers: dict[str, str]  # name -> Ed25519 public key, base64
     largest: int
     oldest: int
+    keep_refused: int
+    keep_refused_bytes: int
     fingerprints: tuple[str, ...]
     public_keys: tuple[str, ...]
     canaries: tuple[str, ...]
@@ -68,6 +70,8 @@ def load(path: Path) -> GatePolicy:
         raise Misconfigured("policy-too-open", "a policy needs classes, each with one approval or more")
     if policy.largest <= 0 or policy.oldest <= 0:
         raise Misconfigured("policy-limits", "size and age limits are positive")
+    if policy.keep_refused < 0 or policy.keep_refused_bytes < 0:
+        raise Misconfigured("policy-limits", "the limits for refused dumps are not negative")
     return policy
 
 
@@ -81,7 +85,7 @@ def _read(body: dict[str, Any], sha256: str) -> GatePolicy:
         "fingerprints",
         "public_keys",
     }
-    known |= {"canaries", "spool_on_disk"}
+    known |= {"canaries", "spool_on_disk", "keep_refused_seconds", "keep_refused_bytes"}
     if body["format"] != FORMAT or set(body) - known:
         raise ValueError("unknown format or member")
     classes = tuple(
@@ -93,6 +97,8 @@ def _read(body: dict[str, Any], sha256: str) -> GatePolicy:
         {str(name): str(key) for name, key in body["approvers"].items()},
         int(body["largest_bytes"]),
         int(body["oldest_seconds"]),
+        int(body.get("keep_refused_seconds", body["oldest_seconds"])),
+        int(body.get("keep_refused_bytes", body["largest_bytes"])),
         tuple(map(str, body.get("fingerprints", ()))),
         tuple(map(str, body.get("public_keys", ()))),
         tuple(map(str, body.get("canaries", ()))),

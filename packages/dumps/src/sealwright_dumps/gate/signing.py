@@ -43,8 +43,10 @@ def make_key(path: Path) -> str:
     raw = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    except FileExistsError as error:
+        raise Misconfigured("key-exists", f"{path} exists already") from error
     except OSError as error:
-        raise Misconfigured("key-exists", "the key file cannot be made", str(error)) from error
+        raise Misconfigured("key-unwritable", f"{path} cannot be made: {error.strerror}") from error
     with os.fdopen(descriptor, "wb") as file:
         file.write(raw)
     return public_text(key)

@@ -7,6 +7,8 @@ from outside, follow a link, or take in a file that another name still points to
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -22,7 +24,7 @@ from sealwright_dumps.redact.writer import output, publish
 
 PIECE = 1 << 20
 _NAME = 32  # hexadecimal digits
-_FOLDERS = ("quarantine", "redacted", "records", "approvals", "manifests")
+_FOLDERS = ("quarantine", "redacted", "records", "approvals", "manifests", "locks")
 _MEMORY_FILE_SYSTEMS = ("tmpfs", "ramfs")
 Reader = Callable[[int], bytes]
 
@@ -32,17 +34,38 @@ class Spool:
 
     def __init__(self, root: Path, *, on_disk: bool) -> None:
         self.root = root
-        for name in _FOLDERS:
-            (root / name).mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = root.stat()
+        try:
+            root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            status = root.stat()
+        except OSError as error:
+            raise Misconfigured("spool-absent", "the spool cannot be made", str(error)) from error
         if status.st_uid != os.geteuid() or status.st_mode & 0o077:
             raise Misconfigured(
-                "spool-open", "the spool must belong to the gate's user and nobody else may enter"
+                "spool-open", f"the spool must belong to the gate's user alone: chmod 700 {root}"
             )
         if not on_disk and file_system_of(root) not in _MEMORY_FILE_SYSTEMS:
             raise Misconfigured(
                 "spool-on-disk", "the spool is not on tmpfs and the policy does not allow a disk"
             )
+        for name in _FOLDERS:
+            (root / name).mkdir(mode=0o700, exist_ok=True)
+
+    @contextlib.contextmanager
+    def hold(self, name: str) -> Iterator[None]:
+        """One process at a time works on a dump; the others wait. A kill lets it go. Raises Refused for a
+        name that is not one of ours.
+        """
+        self.get(name)
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            descriptor = os.open(self.root / "locks" / name, flags, 0o600)
+        except OSError as error:
+            raise Unavailable("spool-unwritable", "the spool cannot be written", str(error)) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
 
     def quarantined(self, name: str) -> Path:
         """Where a dump lies unscanned."""
@@ -83,8 +106,7 @@ class Spool:
 
     def get(self, name: str) -> Record:
         """A record. Raises Refused for a name that is not one of ours."""
-        if len(name) != _NAME or set(name) - set("0123456789abcdef"):
-            raise Refused("unknown-dump", "no dump of that name")
+        require_name(name)
         try:
             fields = json.loads((self.root / "records" / f"{name}.json").read_text(encoding="utf-8"))
         except OSError as error:
@@ -134,6 +156,12 @@ class Spool:
         except OSError as error:
             temporary.unlink(missing_ok=True)
             raise Unavailable("spool-unwritable", "the spool cannot be written", str(error)) from error
+
+
+def require_name(name: str) -> None:
+    """Raises Refused for a name that is not one of ours: a path, for example."""
+    if len(name) != _NAME or set(name) - set("0123456789abcdef"):
+        raise Refused("unknown-dump", "no dump of that name")
 
 
 def _append(descriptor: int, piece: bytes) -> None:

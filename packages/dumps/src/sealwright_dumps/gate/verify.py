@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from sealwright_dumps import given
 from sealwright_dumps.errors import Refused
 from sealwright_dumps.gate import signing
 from sealwright_dumps.redact.service import FORMAT
@@ -27,11 +28,11 @@ def require_released(
     Raises Refused.
     """
     try:
-        body = json.loads(manifest_path.read_text(encoding="utf-8"))
+        body = json.loads(given.read(manifest_path))
         manifest, signature = body["manifest"], str(body["signature"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        signing.require_manifest_signature(gate_key, manifest, signature)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise Refused("manifest-unreadable", "the manifest cannot be read", str(error)) from error
-    signing.require_manifest_signature(gate_key, manifest, signature)
     if manifest.get("format") != FORMAT or "released" not in manifest:
         raise Refused("manifest-format", "the manifest is not one of a release")
     signed = {item["approver"]: item["signature"] for item in manifest["approvals"]}

@@ -58,7 +58,11 @@ def publish(descriptor: int, path: Path) -> None:
         try:
             # a descriptor of the folder makes Python call linkat, which alone can follow the link in /proc
             os.link(f"/proc/self/fd/{descriptor}", path.name, dst_dir_fd=folder, follow_symlinks=True)
-            os.fsync(folder)
+            try:
+                os.fsync(folder)
+            except OSError:  # not durable is not done
+                os.unlink(path.name, dir_fd=folder)
+                raise
         finally:
             os.close(folder)
     except OSError as error:

@@ -1,0 +1,57 @@
+"""What comes from the other side or lies where the gate writes costs it nothing and is not destroyed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from sealwright_dumps.cli.main import main
+from sealwright_dumps.drill.sandbox import Sandbox, small_core
+from sealwright_dumps.errors import Misconfigured
+from sealwright_dumps.gate import signing
+from sealwright_dumps.gate.spool import Spool
+
+
+@pytest.mark.parametrize("kind", ["endless", "large", "nested", "pipe", "list", "text", "absent"])
+def test_a_hostile_manifest_is_refused_in_one_line(
+    place: Sandbox, tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dump, manifest = tmp_path / "x.dump", tmp_path / "x.manifest.json"
+    dump.write_bytes(small_core(b""))
+    if kind == "endless":
+        manifest = Path("/dev/zero")
+    elif kind == "large":
+        with manifest.open("wb") as file:
+            file.truncate(1 << 40)
+    elif kind == "pipe":
+        os.mkfifo(manifest)
+    elif kind != "absent":
+        deep = '{"signature":"","manifest":' + "[" * 900 + "]" * 900 + "}"
+        manifest.write_text({"nested": "[" * 100_000, "list": "[]", "text": deep}[kind])
+    key = f"--gate-public-key={signing.public_text(place.gate.key)}"
+    assert main(["verify", str(dump), f"--manifest={manifest}", key]) == 4
+    said = capsys.readouterr().err
+    assert said.startswith("sealwright-dumps: ")
+    assert said.count("\n") == 1
+
+
+def test_a_spool_that_others_may_enter_is_left_as_it_is(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    with pytest.raises(Misconfigured, match="chmod 700"):
+        Spool(tmp_path, on_disk=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_spool_that_is_made_is_the_gates_alone(tmp_path: Path) -> None:
+    Spool(tmp_path / "spool", on_disk=True)
+    assert (tmp_path / "spool").stat().st_mode & 0o777 == 0o700
+
+
+def test_why_a_key_file_cannot_be_made_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["gate", "keygen", str(tmp_path / "absent" / "key")]) == 2
+    assert "key-unwritable" in capsys.readouterr().err
+    assert main(["gate", "keygen", str(tmp_path / "key")]) == 0
+    assert main(["gate", "keygen", str(tmp_path / "key")]) == 2
+    assert "key-exists" in capsys.readouterr().err
