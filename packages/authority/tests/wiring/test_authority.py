@@ -363,13 +363,8 @@ def test_every_step_of_a_dump_gate_is_a_leaf_of_the_ledger(site: Sandbox, tmp_pa
     box.approve(name, box.people[0])
     box.gate.release(name)
     lines = [json.loads(line) for line in (tmp_path / "spool" / "ledger.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines] == [
-        "quarantined",
-        "redacted",
-        "approved",
-        "releasing",
-        "released",
-    ]
+    steps = ["quarantined", "redacted", "approved", "releasing", "released"]
+    assert [line["step"] for line in lines] == steps
     assert len(require_unbroken(tmp_path / "spool" / "ledger.jsonl")) == 5
     wanted = {line["authority"]["digest"] for line in lines}
     [admission] = site.stores.admissions.open()
