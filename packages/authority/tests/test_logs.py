@@ -126,6 +126,7 @@ for number in range(lines):
 sys.stderr.write("a" * 20_000 + "\\n")
 asyncio.run(logs.keep_small())
 sys.stderr.write("last\\n")
+sys.stdout.write("and out\\n")
 """
 
 
@@ -134,14 +135,14 @@ def test_a_log_is_moved_aside_while_it_is_written_and_loses_no_line(tmp_path: Pa
     file = tmp_path / "p.jsonl"
     with file.open("ab") as stream:
         command = [sys.executable, "-I", "-c", PROGRAM, str(file), str(lines)]
-        subprocess.run(command, stderr=stream, check=True, timeout=DEADLINE)
+        subprocess.run(command, stdout=stream, stderr=stream, check=True, timeout=DEADLINE)
     files = sorted(tmp_path.iterdir(), key=lambda path: -int(path.suffix[1:] if path != file else 0))
     written = [line for path in files for line in path.read_text().splitlines()]
     through_log = [json.loads(line)["facts"]["number"] for line in written if line.startswith("{")]
     straight = [line for line in written if not line.startswith("{")]
     assert through_log == list(range(lines))
-    assert straight == [*map(str, range(lines)), "a" * 20_000, "last"]
-    assert file.read_text() == "last\n"
+    assert straight == [*map(str, range(lines)), "a" * 20_000, "last", "and out"]
+    assert file.read_text() == "last\nand out\n"
     assert all(path.stat().st_size < 12_000 for path in files if "a" * 20_000 not in path.read_text())
     assert all(path.stat().st_mode & 0o077 == 0 for path in files if path != files[0])
 

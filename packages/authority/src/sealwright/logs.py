@@ -30,7 +30,7 @@ WINDOW = 10.0
 """Seconds in which repetitions are counted."""
 BURST = 20
 """Lines of one kind that are written in a window."""
-_STDERR = 2
+_STDOUT, _STDERR = 1, 2
 _Kind = tuple[str, int, str, str]
 
 
@@ -113,7 +113,7 @@ def write_json_logs(process: str, level: str, file: Path | None = None) -> None:
     Args:
         process: its name in each line, for example `authority`.
         level: the least level that is written: `debug`, `info`, `warning` or `error`.
-        file: its log. Where standard error leads there too, it follows when the file is moved aside.
+        file: its log. Standard output and error follow when it is moved aside, where they lead there too.
     """
     handler = logging.StreamHandler(sys.stderr) if file is None else _rotating(file)
     handler.setFormatter(JsonLines(process))
@@ -131,7 +131,7 @@ def write_json_logs(process: str, level: str, file: Path | None = None) -> None:
 
 def own_log(file: Path) -> Path | None:
     """The file if standard error leads there, as for a process that `sealwright up` started."""
-    return file if _is_standard_error(file) else None
+    return file if _leads_to(_STDERR, file) else None
 
 
 async def keep_small() -> None:
@@ -159,11 +159,11 @@ def _rotating(file: Path) -> RotatingFileHandler:
 
 
 def _move_aside(source: str, destination: str) -> None:
-    followed = _is_standard_error(Path(source))
+    following = [number for number in (_STDOUT, _STDERR) if _leads_to(number, Path(source))]
     Path(source).replace(destination)
     new = _open_private(Path(source))
-    if followed:
-        os.dup2(new, _STDERR)
+    for number in following:
+        os.dup2(new, number)
     os.close(new)
 
 
@@ -171,8 +171,8 @@ def _open_private(file: Path) -> int:
     return os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
 
-def _is_standard_error(file: Path) -> bool:
+def _leads_to(number: int, file: Path) -> bool:
     try:
-        return os.path.samestat(os.fstat(_STDERR), file.stat())
+        return os.path.samestat(os.fstat(number), file.stat())
     except OSError:
         return False
