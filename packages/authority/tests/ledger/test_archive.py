@@ -66,14 +66,14 @@ class Running:
     def audited(self) -> list[tuple[str, str]]:
         return [(entry.actor, entry.action) for entry in asyncio.run(self.auditor.page(0, 10))]
 
-    def get(self, path: str) -> httpx.Response:
+    def get(self, path: str, **headers: str) -> httpx.Response:
         def announced(_kid: str) -> Place:
             raise Refused("unknown_key", "there is none")
 
         async def ask() -> httpx.Response:
             app = Starlette(routes=http.routes(self.receipts, self.files, announced))
             async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://a") as client:
-                return await client.get(path)
+                return await client.get(path, headers=headers)
 
         return asyncio.run(ask())
 
@@ -98,6 +98,26 @@ def test_the_authority_moves_what_is_old_enough_by_itself(site: ArchivedSite) ->
     assert running.look() == (0, 0)
     assert site.sound()
     assert site.records() == TOKENS
+
+
+@pytest.mark.parametrize("what", ["log-list.json", "proof"])
+def test_receipts_and_log_list_may_be_kept_and_asked_about(tmp_path: Path, what: str) -> None:
+    site = ArchivedSite(tmp_path)
+    running, list_file = Running(site), site.files.hot / "log-list.json"
+    path = f"/ledger/{what}" + (f"?log={site.scribe.log_id}&index=7" if what == "proof" else "")
+    if what != "proof":
+        assert running.get(path).status_code == 503
+        list_file.write_bytes(b"{}")
+    first = running.get(path)
+    assert (first.status_code, first.headers["cache-control"]) == (200, "public, no-cache")
+    tag = first.headers["etag"]
+    for known in (tag, f'"other", {tag}', f"W/{tag}", "*"):
+        again = running.get(path, **{"if-none-match": known})
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+    assert running.get(path, **{"if-none-match": '"other"'}).content == first.content
+    list_file.write_bytes(b"[]")
+    changed = running.get(path, **{"if-none-match": tag})
+    assert changed.status_code == (304 if what == "proof" else 200)
 
 
 def test_it_moves_nothing_where_it_was_told_not_to(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
+from hashlib import sha256
 
 import msgspec
 from starlette.requests import Request
@@ -33,6 +34,16 @@ def _problem(status: int, code: str, text: str, retry: int | None = None) -> Res
     headers = {"cache-control": "no-store"} | ({"retry-after": str(retry)} if retry else {})
     body = msgspec.json.encode({"error": code, "error_description": text})
     return Response(body, status, headers, "application/json")
+
+
+def _kept(request: Request, body: bytes, kind: str) -> Response:
+    """What caches may keep, and must ask about: it changes when more is known (RFC 9110 section 13.1.2)."""
+    tag = f'"{sha256(body).hexdigest()[:32]}"'
+    headers = {"cache-control": "public, no-cache", "etag": tag}
+    known = {one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")}
+    if known & {tag, "*"}:
+        return Response(status_code=304, headers=headers)
+    return Response(body, 200, headers, kind)
 
 
 async def _file(files: LedgerFiles, log_id: str, path: str) -> Response:
@@ -84,11 +95,12 @@ def routes(receipts: Receipts, files: LedgerFiles, announced: Callable[[str], Pl
     async def file(request: Request) -> Response:
         return await _file(files, request.path_params["log_id"], request.path_params["path"])
 
-    async def log_list(_request: Request) -> Response:
-        found = files.hot / LOG_LIST
-        if not found.is_file():
+    async def log_list(request: Request) -> Response:
+        try:
+            found = await asyncio.to_thread((files.hot / LOG_LIST).read_bytes)
+        except FileNotFoundError:
             return _problem(503, "no_log_list", "no log list was made yet", retry=1)
-        return FileResponse(found, headers={"cache-control": "no-cache"}, media_type="application/json")
+        return _kept(request, found, "application/json")
 
     async def proof(request: Request) -> Response:
         query = dict(request.query_params)
@@ -102,8 +114,7 @@ def routes(receipts: Receipts, files: LedgerFiles, announced: Callable[[str], Pl
             return _problem(status, error.code, error.public)
         except Unavailable as error:
             return _problem(503, error.code, error.public, retry=1)
-        headers = {"cache-control": "no-store"}
-        return Response(receipt, 200, headers, "text/plain; charset=utf-8")
+        return _kept(request, receipt.encode(), "text/plain; charset=utf-8")
 
     return [
         Route(f"/ledger/{LOG_LIST}", log_list),
