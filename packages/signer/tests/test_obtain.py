@@ -22,6 +22,22 @@ def test_the_file_is_removed_when_the_lease_is_over(
     assert (seen, file.exists(), capsys.readouterr().out) == ([b"secret"], False, "released until 100\n")
 
 
+@pytest.mark.parametrize("name", ["there", "dangling", "absent/pin"])
+def test_nothing_is_asked_for_that_could_not_be_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    (tmp_path / "there").write_bytes(b"mine")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    asked = list[object]()
+    monkeypatch.setattr(obtain, "obtain", lambda *words: asked.append(words))
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    words = ["obtain", "--authority=a", "--purpose=p", "--collector=tpm", f"--out={tmp_path / name}"]
+    monkeypatch.setattr("sys.argv", words)
+    assert (obtain.main(), asked) == (77, [])
+    assert "not asked for" in capsys.readouterr().err
+    assert (tmp_path / "there").read_bytes() == b"mine"
+
+
 def test_the_lease_ends_when_its_time_is_over() -> None:
     times: Iterator[float] = iter([99.99, 100.0])
     obtain.wait_until(100, lambda: next(times))

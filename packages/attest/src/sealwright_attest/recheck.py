@@ -8,6 +8,7 @@ of one's own. It may never accept a record whose evidence was not appraised here
 import base64
 import binascii
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -82,6 +83,7 @@ def recheck(
     facts = strict_object(text.encode())
     if facts.get("appraiser") != "sealwright-attest":
         raise Refused(Code.LEVEL_TOO_LOW, "this admission rests on no evidence that could be appraised")
+    _require_named(facts, claims)
     bundle = parse_bundle(_text(facts, "evidence").encode())
     if bundle.unverified_identity_key != key:
         raise Refused(Code.BINDING_MISMATCH, "the evidence is about another identity key")
@@ -92,10 +94,22 @@ def recheck(
         result.require_accepted()
     if result.level.value != claims.get("evidence") or result.level.rank < level.rank:
         said = f"the evidence is worth {result.level}, the admission says {claims.get('evidence')}"
+        said += f", and {level} is asked for"
         raise Refused(Code.LEVEL_TOO_LOW, said)
     signed = _require_signed(statement, root) if root is not None else False
     digest = hashlib.sha256(statement.encode()).hexdigest()
     return Rechecked(_log_id(key), digest, signed, result)
+
+
+def _require_named(facts: Mapping[str, Any], claims: Mapping[str, Any]) -> None:
+    """Refuse a record whose policies are not those that the signed statement names; older ones hold none."""
+    asked = facts.get("admission_policy")
+    if asked is None:
+        return
+    text = json.dumps(asked, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    named = hashlib.sha256(text.encode()).hexdigest() == claims.get("policy")
+    if not named or not isinstance(asked, dict) or asked.get("appraisal") != facts.get("policy"):
+        raise Refused(Code.BINDING_MISMATCH, "the policy is not the one that the admission names")
 
 
 def _text(record: Mapping[str, Any], name: str) -> str:

@@ -232,6 +232,10 @@ def test_a_record_that_was_written_anew_is_refused(signer: ClientSignerProcess) 
     signed = key.compact(payload | {"result": digest(loose)})
     with pytest.raises(attest.Refused, match="binding-mismatch"):
         recheck(record_of(replace(admission, result=canonical(loose).decode(), statement=signed)))
+    longer = facts | {"admission_policy": facts["admission_policy"] | {"lifetime": 9}}
+    signed = key.compact(payload | {"result": digest(longer)})
+    with pytest.raises(attest.Refused, match="not the one that the admission names"):
+        recheck(record_of(replace(admission, result=canonical(longer).decode(), statement=signed)))
     raised = key.compact(payload | {"evidence": "hardware"})
     with pytest.raises(attest.Refused, match="level-too-low"):
         recheck(record_of(replace(admission, statement=raised)))

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from sealwright.admin.model import AuditEntry, Details
 from sealwright.detection import keywatch
 from sealwright.detection.keywatch import KeyAlarm, View, look
 from sealwright.detection.model import Severity, ValidatorFacts, ValidatorStatus
@@ -53,6 +54,29 @@ def view(*keys: Key, **change: Any) -> View:
     known = {each.kid: each for each in keys}
     made = View((), keys, 7, (POLICY,), leaf_of(*keys), lambda _key: True, known.get)
     return replace(made, **change)
+
+
+def entry(action: str, seq: int = 7) -> AuditEntry:
+    details: Details = {"code": "evidence_refused", "reason": "pcr-value", "policy": "sha256:00"}
+    return AuditEntry(
+        seq=seq,
+        at=float(NOW),
+        actor="system:supervisor",
+        action=action,
+        subject="log-a",
+        details=details,
+        previous="",
+        digest=f"d{seq}",
+    )
+
+
+@pytest.mark.parametrize("action", ["admission_refused", "renewal_refused", "signer_ended"])
+def test_a_signer_that_is_not_what_the_policy_asks_for_is_an_alarm_with_the_reason(action: str) -> None:
+    alarms = look(view(audited=[entry(action), entry(action), entry("policy_in_force", 8)]), NOW)
+    [found] = [alarm for alarm in alarms if alarm.code == KeyAlarm.SIGNER_REFUSED]
+    assert found.severity is Severity.HIGH
+    assert (found.facts["log_id"], found.facts["reason"]) == ("log-a", "pcr-value")
+    assert found.facts["what"] == action
 
 
 def codes(seen: View, now: float = NOW) -> list[str]:

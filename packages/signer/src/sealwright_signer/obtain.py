@@ -106,18 +106,21 @@ def main() -> int:
     options = parser.parse_args()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: sys.exit(0))
-    try:
-        secret, expires_at = obtain(options.authority, options.purpose, options.collector)
+    try:  # a release that cannot be kept must not be asked for
         file = os.open(options.out, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    except (NotReleased, OSError) as error:
-        sys.stderr.write(f"not released: {error}\n")
+    except OSError as error:
+        sys.stderr.write(f"not asked for: {options.out}: {error.strerror}\n")
         return EX_REFUSED
     try:  # from here on there is a file, however this process ends
         with os.fdopen(file, "wb") as out:
+            secret, expires_at = obtain(options.authority, options.purpose, options.collector)
             out.write(secret)
         sys.stdout.write(f"released until {expires_at}\n")
         sys.stdout.flush()
         wait_until(expires_at)
+    except (NotReleased, OSError) as error:
+        sys.stderr.write(f"not released: {error}\n")
+        return EX_REFUSED
     finally:
         options.out.unlink(missing_ok=True)
     return 0

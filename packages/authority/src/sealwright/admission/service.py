@@ -174,14 +174,15 @@ class Admitter:
         rules.require_level(appraisal, self._policy)
         if further is not None:
             further(appraisal)
-        payload = rules.statement_of(candidate, appraisal, appraisal.facts, self._policy, now)
+        facts = {**appraisal.facts, "admission_policy": self._policy.document()}
+        payload = rules.statement_of(candidate, appraisal, facts, self._policy, now)
         return Admission(
             log_id=candidate.log_id,
             origin=candidate.origin,
             jwk=candidate.jwk,
             level=appraisal.level,
             statement=self._signer.compact(payload),
-            result=canonical(appraisal.facts).decode(),
+            result=canonical(facts).decode(),
             admitted_at=payload["admitted_at"],
             expires_at=payload["expires_at"],
             proof=appraisal.proof,

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from sealwright.admin.model import AuditEntry
 from sealwright.detection.model import Alarm, Facts, Severity, ValidatorStatus
 from sealwright.detection.rules import alarm_id
 from sealwright.keys import rules
@@ -29,6 +30,10 @@ MOST = 8
 """Unknown keys told of one reporter at one look: a reporter must not be able to flood the alarms."""
 
 
+REFUSALS = frozenset({"admission_refused", "renewal_refused", "signer_ended"})
+"""Actions of the audit trail by which the supervisor says that a signer is not what the policy asks for."""
+
+
 class KeyAlarm(StrEnum):
     """Stable codes, as `Code` has them for tokens."""
 
@@ -38,6 +43,7 @@ class KeyAlarm(StrEnum):
     CACHED_KEY_UNKNOWN = "cached_key_unknown"
     CACHED_KEY_BURIED = "cached_key_buried"
     MANIFEST_AHEAD = "manifest_ahead"
+    SIGNER_REFUSED = "signer_refused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,8 @@ class View:
     """Whether a key has signed any token, as far back as it is worth looking."""
     known: Callable[[str], Key | None]
     """A key in any state."""
+    audited: Sequence[AuditEntry] = ()
+    """What the audit trail says since the look before, and a while earlier."""
 
 
 def look(view: View, now: float) -> list[Alarm]:
@@ -63,6 +71,7 @@ def look(view: View, now: float) -> list[Alarm]:
         *(alarm for key in view.keys for alarm in _unused(key, view, now)),
         *(alarm for key in view.keys if key.published for alarm in _unledgered(key, view, now)),
         *(alarm for status in view.validators for alarm in _validator(status, view, now)),
+        *(alarm for entry in view.audited for alarm in _refused(entry, now)),
     ]
     return list({alarm.id: alarm for alarm in found}.values())
 
@@ -87,6 +96,16 @@ def _alarm(
         jti=None,
         facts=facts,
     )
+
+
+def _refused(entry: AuditEntry, now: float) -> Iterator[Alarm]:
+    """A signer that was not admitted, could not prove itself again, or was ended for it: its machine or image
+    is not what the policy asks for.
+    """
+    if entry.action in REFUSALS:
+        told = {name: str(entry.details.get(name, "")) for name in ("code", "reason", "policy")}
+        facts: Facts = {"what": entry.action, "log_id": entry.subject, "at": entry.at, **told}
+        yield _alarm(KeyAlarm.SIGNER_REFUSED, Severity.HIGH, f"{entry.seq} {entry.digest}", now, facts)
 
 
 def _overdue(keys: Sequence[Key], policy: KeyPolicy, now: float) -> Iterator[Alarm]:

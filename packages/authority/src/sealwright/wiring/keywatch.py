@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from sealwright.admin.model import AuditEntry
 from sealwright.clock import Clock
 from sealwright.detection.feed import AlarmFeed
 from sealwright.detection.keywatch import HEARD, INTERVAL, KeyAlarm, View, look
@@ -28,6 +29,8 @@ from sealwright.keys.model import Key, KeyPolicy
 from sealwright.wiring.stores import Stores
 
 log = logging.getLogger(__name__)
+AUDITED = 1_000
+"""Entries of the audit trail that one look reads at the most."""
 LOOK_BACK = 50_000
 """Leaves of a log in which a use of a key is looked for."""
 
@@ -73,6 +76,7 @@ class KeyWatch:
         self._sinks = [JsonLines(sys.stderr)] if sinks is None else list(sinks)
         self._use = KeyUse(stores)
         self._late: frozenset[str] = frozenset()
+        self._seen: int | None = None
 
     async def run(self) -> None:
         """Look until cancelled. What cannot be read now is looked at again."""
@@ -100,6 +104,7 @@ class KeyWatch:
             leaf=self._stores.ledger.leaf,
             used=lambda key: self._use.last(key) is not None,
             known=self._stores.keys.get,
+            audited=self._audited(),
         )
         seen = look(view, self._clock.now())
         late = frozenset(alarm.id for alarm in seen if alarm.code == KeyAlarm.ROTATION_OVERDUE)
@@ -111,6 +116,15 @@ class KeyWatch:
             for sink in self._sinks:
                 sink.tell(one)
         return stored
+
+    def _audited(self) -> list[AuditEntry]:
+        """Entries since the last look; at the first one, of the time in which nobody looked."""
+        last = self._stores.audit.last()
+        if self._seen is None:
+            self._seen = max(0, last.seq - AUDITED) if last else 0
+        found = self._stores.audit.page(self._seen, AUDITED)
+        self._seen = found[-1].seq if found else self._seen
+        return found
 
 
 class KeyFigures(Collector):
