@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -10,21 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from sealwright.drills import registry
+from authority_support.drilling import blamed, controls, drill, failed
 from sealwright.drills.crash_dump import signer_memory
 from sealwright.drills.crash_dump.ground import Control, Ground
 from sealwright_dumps.drill.attacks import CONTROLS
 from sealwright_signer.client import command
 
+NAME = "crash-dump"
 pytestmark = [pytest.mark.slow, pytest.mark.enable_socket, pytest.mark.timeout(240)]
-
-
-def drill(capsys: pytest.CaptureFixture[str], *disabled: str) -> list[dict[str, str]]:
-    status = registry.run("crash-dump", as_json=True, disabled=disabled)
-    told = json.loads(capsys.readouterr().out)
-    assert status == (0 if told["held"] else 1)
-    steps: list[dict[str, str]] = told["steps"]
-    return steps
 
 
 def test_the_controls_are_those_of_the_gate_and_two_more() -> None:
@@ -32,26 +24,23 @@ def test_the_controls_are_those_of_the_gate_and_two_more() -> None:
 
 
 def test_every_control_holds(capsys: pytest.CaptureFixture[str]) -> None:
-    steps = drill(capsys)
+    steps = drill(NAME, capsys)
     if "impossible" in steps[0]["observed"]:
         pytest.skip(f"NOT POSSIBLE HERE: {steps[0]['observed']}")
-    assert {step["id"]: step["observed"] for step in steps if not step["held"]} == {}
-    assert {step["control"] for step in steps} == {str(one) for one in Control}
+    assert failed(steps) == {}
+    assert controls(steps) == {str(one) for one in Control}
 
 
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="NOT ROOT: another process's memory cannot be read")
 def test_without_secret_memory_the_signers_keys_are_in_its_dump(capsys: pytest.CaptureFixture[str]) -> None:
-    failed = [step for step in drill(capsys, "secret-memory") if not step["held"]]
-    assert [step["id"] for step in failed] == ["1-signer-memory"]
-    assert failed[0]["observed"].endswith("copies of keys")
+    told = failed(drill(NAME, capsys, "secret-memory"))
+    assert list(told) == ["1-signer-memory"]
+    assert told["1-signer-memory"].endswith("copies of keys")
 
 
 def test_a_control_of_the_gate_that_is_off_shows(capsys: pytest.CaptureFixture[str]) -> None:
-    failed = {step["control"] for step in drill(capsys, "second-detector") if not step["held"]} - {
-        "secret-memory"
-    }
-    assert failed == {"second-detector"}
+    assert blamed(drill(NAME, capsys, "second-detector")) - {"secret-memory"} == {"second-detector"}
 
 
 def ground(folder: Path, *flaws: str) -> Ground:
