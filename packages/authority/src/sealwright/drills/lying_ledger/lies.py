@@ -183,7 +183,7 @@ LIES = (
         "go back to the genuine head of four days ago, and forget what came after",
         truncate,
         {
-            "fsck": _sees(FSCK, "leaf_missing"),
+            "fsck": _sees(FSCK, "key_row", "leaf_missing", "manifest_row"),
             "validator": _sees(PROOF, "no_receipt"),
             "witness": _sees(MEMORY, "old_above_size"),
             "monitor": _sees(Control.MONITOR, "rollback"),
@@ -237,6 +237,7 @@ LIES = (
         "make as if a closed log had never been, and have a live signer state a list without it",
         drop,
         {
+            "fsck": _sees(FSCK, "key_row", "manifest_row"),
             "validator": _sees(Control.LIST_MEMORY, "log_list_rolled_back"),
             "monitor": _sees(Control.MONITOR, "checkpoint_refused", "log_list_refused"),
         },
