@@ -35,13 +35,18 @@ def _with_key(t: Tables, p: Params) -> ir.Table:
 
 def never_issued(t: Tables, p: Params) -> ir.Table:
     """No leaf at the place that the token claims, in a ledger that is complete up to its receipt."""
-    seen = judged(new(t.observed, p))
-    seen = seen.filter(seen.received_at <= p.complete_until)
+    seen = _in_sight(t.observed, p)
     # Of a batch, only the leaves near what it claims are looked at: engines pass the places on to the scan.
     # The claims are read anew, without the other columns, or an engine keeps all of both in memory.
-    claims = judged(new(t.observed.select(*CLAIMED, "received_at", "signature", "verdict"), p))
+    claims = _in_sight(t.observed.select(*CLAIMED, "received_at", "signature", "verdict"), p)
     places = t.issued.select(*CLAIMED).semi_join(claims, CLAIMED)
     return of_token(seen.anti_join(places, CLAIMED), "no leaf at the claimed place")
+
+
+def _in_sight(observed: ir.Table, p: Params) -> ir.Table:
+    """New judged observations that the ledger which is searched can speak of."""
+    seen = judged(new(observed, p))
+    return seen.filter(seen.received_at <= p.complete_until)
 
 
 def digest_mismatch(t: Tables, p: Params) -> ir.Table:
