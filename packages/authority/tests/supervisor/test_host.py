@@ -1,10 +1,11 @@
 """Facts are read from the pseudo-files that are there; what is not there is never called good."""
 
+import resource
 from pathlib import Path
 
 import pytest
 
-from sealwright.supervisor.host import Fact, Verdict, host_facts
+from sealwright.supervisor.host import SECRET_MEMORY, Fact, Verdict, host_facts, memory_shortage
 
 
 def facts(root: Path) -> dict[str, Fact]:
@@ -58,3 +59,23 @@ def test_landlock_is_seen_in_the_list(tmp_path: Path, modules: str, verdict: Ver
 def test_where_dumps_go_is_shown(tmp_path: Path, pattern: str) -> None:
     put(tmp_path, "proc/sys/kernel/core_pattern", pattern + "\n")
     assert facts(tmp_path)["core_pattern"].found == pattern
+
+
+@pytest.mark.parametrize(
+    ("limit", "effective", "short"),
+    [
+        (8 << 20, "0000000000000000", True),
+        (8 << 20, "0000000000004000", False),
+        (SECRET_MEMORY, "0000000000000000", False),
+        (resource.RLIM_INFINITY, "0000000000000000", False),
+    ],
+)
+def test_a_limit_that_leaves_no_secret_memory_is_told_with_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, effective: str, *, short: bool
+) -> None:
+    put(tmp_path, "proc/self/status", f"Name:\tx\nCapEff:\t{effective}\n")
+    monkeypatch.setattr(resource, "getrlimit", lambda _which: (limit, limit))
+    assert bool(memory_shortage(tmp_path)) is short
+    fact = facts(tmp_path)["memory that may be locked"]
+    assert (fact.verdict is Verdict.WEAK) is short
+    assert ("LimitMEMLOCK=128M" in fact.reason) is short

@@ -18,7 +18,7 @@ from sealwright.cli.options import AsJson, ConfigFile, StateDirectory, configure
 from sealwright.cli.output import console, table, write_json
 from sealwright.config import Config, signer_policy
 from sealwright.errors import SealwrightError
-from sealwright.supervisor.host import Verdict, host_facts
+from sealwright.supervisor.host import Verdict, host_facts, memory_shortage
 from sealwright.supervisor.signer_process import ClientSignerLauncher
 from sealwright_attest.doctor import Diagnosis, diagnose
 
@@ -29,7 +29,7 @@ VERDICTS = {Verdict.GOOD: "[green]good[/]", Verdict.WEAK: "[yellow]weak[/]", Ver
 def command(*, config: ConfigFile = None, state: StateDirectory = None, as_json: AsJson = False) -> None:
     """Show how well this host can isolate a signer: each measure on, off or impossible, with the reason.
 
-    Exit status 1 when a signer cannot be started or a measure that is possible here is off.
+    Exit status 1 when a signer cannot be started, or a measure that is possible here is off.
     """
     settled = configured(config, state)
     signer = examine_signer(settled)
@@ -42,7 +42,7 @@ def command(*, config: ConfigFile = None, state: StateDirectory = None, as_json:
         _print(signer, facts)
         _print_collectors(machine)
     off = any(measure["state"] == "off" for measure in signer["isolation"])
-    raise typer.Exit(1 if signer["error"] or off else 0)
+    raise typer.Exit(1 if signer["error"] or off or memory_shortage() else 0)
 
 
 def examine_signer(config: Config) -> dict[str, Any]:

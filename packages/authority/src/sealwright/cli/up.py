@@ -17,6 +17,7 @@ from rich.console import Console
 from sealwright.cli.options import ConfigFile, StateDirectory, configured
 from sealwright.cli.output import console
 from sealwright.config import Config, require_files
+from sealwright.supervisor.host import memory_shortage
 from sealwright.wiring.up import Prepared, supervise
 
 END_LINE = "-w '\\n'"
@@ -77,6 +78,10 @@ def command(
     os.umask(0o077)
     to = console()
     to.print(f"[bold]Sealwright[/] starts; state in {settled.state.path}")
+    if shortage := memory_shortage():
+        to.print(
+            f"[bold yellow]Root can read the signer's keys on this host:[/] no secret memory. {shortage}."
+        )
     supervise(
         settled,
         TerminalReporter(to),

@@ -18,6 +18,9 @@ from pathlib import Path
 
 LEAST_FREE = 1 << 30
 """Bytes: a ledger of some four million tokens."""
+SECRET_MEMORY = 128 << 20
+"""Bytes: what a signer locks when it moves its memory onto secret pages, with some room."""
+CAP_IPC_LOCK = 14
 TEE_DEVICES = {
     "dev/sev-guest": "AMD SEV-SNP guest",
     "dev/tdx_guest": "Intel TDX guest",
@@ -163,8 +166,29 @@ def _security_modules(root: Path, _state: Path) -> Fact:
     return Fact("security modules", active or "unknown", Verdict.INFO if not active else Verdict.WEAK, reason)
 
 
-def _locked_memory(_root: Path, _state: Path) -> Fact:
+def memory_shortage(root: Path = Path("/")) -> str:
+    """Why a signer cannot keep its keys on secret pages as this user, and what to do; empty when it can."""
     soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    status = _text(root / "proc/self/status")
+    effective = next((line.split()[1] for line in status.splitlines() if line.startswith("CapEff:")), "0")
+    if (
+        soft in (-1, resource.RLIM_INFINITY)
+        or soft >= SECRET_MEMORY
+        or int(effective, 16) >> CAP_IPC_LOCK & 1
+    ):
+        return ""
+    need = SECRET_MEMORY >> 20
+    return (
+        f"RLIMIT_MEMLOCK is {soft >> 20} MiB, {need} are needed: LimitMEMLOCK={need}M in a systemd unit, "
+        f"memlock in limits.conf, or `ulimit -l {SECRET_MEMORY >> 10}`"
+    )
+
+
+def _locked_memory(root: Path, _state: Path) -> Fact:
+    soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    if shortage := memory_shortage(root):
+        found = f"{soft >> 10} KiB"
+        return Fact("memory that may be locked", found, Verdict.WEAK, f"no secret memory: {shortage}")
     if soft == resource.RLIM_INFINITY:
         return Fact(
             "memory that may be locked",

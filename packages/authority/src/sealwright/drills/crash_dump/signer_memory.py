@@ -58,8 +58,14 @@ def run(ground: Ground) -> Iterator[Finding]:
         observed = _search(process.pid, ground.directory, fingerprints)
     finally:
         process.terminate()
-    held = observed in (CLEAN, UNREADABLE)
     secret = measures.get("secret_memory", {"state": "not taken", "reason": ""})
+    if observed == UNREADABLE:
+        told = (
+            f"not shown here: only root is let read it (secret_memory {secret['state']}: {secret['reason']})"
+        )
+        yield Finding("1-signer-memory", ATTACK, None, "shown as root", told, held=not off)
+        return
+    held = observed == CLEAN
     reason = "" if held or off else f" ({secret['state']}: {secret['reason']})"
     yield Finding("1-signer-memory", ATTACK, Control.SECRET_MEMORY, CLEAN, observed + reason, held)
     if not held and not off:
