@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from sealwright.admin.model import Details
 from sealwright.admin.service import Auditor
 from sealwright.clock import Clock
@@ -20,6 +22,8 @@ from sealwright.wiring.stores import Stores
 
 log = logging.getLogger(__name__)
 ACTOR = "system:retention"
+PATIENCE = 30.0
+"""Seconds for an audit entry: without it nothing is moved; a thread must not outlive its loop for long."""
 FIRST, PAUSE = 30.0, 1.0
 """Seconds until the first look, and between two segments."""
 
@@ -39,7 +43,7 @@ class Keeping:
         while True:
             try:
                 await self.once()
-            except (SealwrightError, OSError) as error:
+            except (SealwrightError, OSError, SQLAlchemyError) as error:
                 log.warning("retention is behind", extra={"facts": {"detail": str(error)}})
             await asyncio.sleep(self._config.retention.every)
 
@@ -53,7 +57,7 @@ class Keeping:
 
         def audit(action: str, subject: str, details: Details) -> None:
             entry = self._auditor.audit(ACTOR, action, subject, details)
-            asyncio.run_coroutine_threadsafe(entry, loop).result()
+            asyncio.run_coroutine_threadsafe(entry, loop).result(PATIENCE)
 
         keeper = keeper_of(self._config, self._clock, self._stores, audit)
         moved = await self._move(keeper) if asked.archive else 0
