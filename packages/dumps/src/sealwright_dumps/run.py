@@ -7,7 +7,6 @@ reason.
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import sys
 from collections import deque
@@ -15,9 +14,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-from sealwright_dumps import clock
+from sealwright_dumps import clock, workers
 from sealwright_dumps.access import FileAccess, StreamAccess
 from sealwright_dumps.errors import DumpsError, Refused
 from sealwright_dumps.examine import Examiner, layout_of
@@ -32,7 +32,9 @@ from sealwright_dumps.walk import Entry, entries
 BATCH_BYTES = 16 << 20
 BATCH_FILES = 64
 SPLIT_FROM = 64 << 20  # files from this size on are cut into windows for the workers
+WORKER_LOST = "worker-lost: a scanning process was killed"
 Progress = Callable[[int], None]
+Batch = tuple[list[tuple[str, bool]], Future[list[ObjectReport]]]
 
 
 @dataclass(slots=True)
@@ -117,7 +119,7 @@ class Run:
         if "-" in paths:
             reports.append(self._standard_input())
         with contextlib.ExitStack() as stack:
-            stack.callback(self._stop)
+            stack.push(self._stop)
             for report in self._objects(entries(files, skip=skip)):
                 reports.append(report)
                 self._state.keep_object(report)
@@ -133,19 +135,18 @@ class Run:
 
         return self._examiner.stream("-", StreamAccess(pieces, self._settings.window, once=True))
 
-    def _stop(self) -> None:
+    def _stop(self, reason: type[BaseException] | None, *_rest: object) -> None:
         if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
+            workers.stop(self._pool, reason)
 
     def _executor(self) -> ProcessPoolExecutor | None:
         if self._workers > 1 and self._pool is None:
-            context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(self._workers, context, _prepare, (self._settings,))
+            self._pool = workers.pool(self._workers, partial(_prepare, self._settings))
         return self._pool
 
     def _objects(self, found: Iterable[Entry]) -> Iterator[ObjectReport]:
         """Big files one after the other over all workers, small ones in batches."""
-        pending: deque[Future[list[ObjectReport]]] = deque()
+        pending: deque[Batch] = deque()
         for batch in _batches(found):
             first = batch[0]
             if first.reason:
@@ -160,9 +161,7 @@ class Run:
         while pending:
             yield from self._told(pending.popleft())
 
-    def _submit(
-        self, batch: list[Entry], pending: deque[Future[list[ObjectReport]]]
-    ) -> Iterator[ObjectReport]:
+    def _submit(self, batch: list[Entry], pending: deque[Batch]) -> Iterator[ObjectReport]:
         left = [(str(entry.path), entry.named) for entry in batch if self._state.finished(entry.path) is None]
         yield from (known for entry in batch if (known := self._state.finished(entry.path)) is not None)
         pool = self._executor()
@@ -170,12 +169,25 @@ class Run:
             for path, named in left:
                 yield self._counted(scan_file(self._examiner, Path(path), follow=named))
             return
-        pending.append(pool.submit(_scan_batch, left))
+        try:
+            pending.append((left, pool.submit(_scan_batch, left)))
+        except BrokenProcessPool:  # by a batch before this one, whose loss is told when its turn comes
+            yield from self._lost(left)
         if len(pending) > 2 * self._workers:
             yield from self._told(pending.popleft())
 
-    def _told(self, future: Future[list[ObjectReport]]) -> Iterator[ObjectReport]:
-        return (self._counted(report) for report in future.result())
+    def _told(self, batch: Batch) -> Iterator[ObjectReport]:
+        names, future = batch
+        try:
+            reports = future.result()
+        except BrokenProcessPool:
+            return self._lost(names)
+        return (self._counted(report) for report in reports)
+
+    def _lost(self, names: list[tuple[str, bool]]) -> Iterator[ObjectReport]:
+        """What a worker had in hand that was killed, by the memory limit for example."""
+        self._pool = None
+        return (_not_scannable(Path(name), 0, WORKER_LOST) for name, _ in names)
 
     def _counted(self, report: ObjectReport) -> ObjectReport:
         self._progress(report.size)
@@ -195,7 +207,7 @@ class Run:
             return _not_scannable(entry.path, source.size, f"{error.code}: {error.public}")
         except BrokenProcessPool:  # a worker was killed, by the memory limit for example
             self._pool = None
-            return _not_scannable(entry.path, source.size, "worker-lost: a scanning process was killed")
+            return _not_scannable(entry.path, source.size, WORKER_LOST)
         finally:
             source.close()
 

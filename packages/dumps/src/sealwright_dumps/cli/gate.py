@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -117,6 +118,7 @@ def check(options: argparse.Namespace) -> int:
 
 def serve(options: argparse.Namespace) -> int:
     """Serve the socket until stopped."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # at once: what is under way stays in quarantine
     listener = Listener(gate_of(options), Path(options.socket), _complain)
     while True:
         listener.serve_one()

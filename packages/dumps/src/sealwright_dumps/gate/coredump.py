@@ -10,8 +10,10 @@ believe a program about itself: who crashed comes from the kernel's pidfd.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import queue
+import secrets
 import socket
 import struct
 import threading
@@ -107,6 +109,62 @@ def _agree(gate: Gate, connection: socket.socket, origin: Origin) -> None:
         raise Refused("bad-request", "the kernel did not accept the answer")
 
 
+class Place:
+    """The name of the socket, which one gate at a time has. What is no socket is never taken away."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            self._lock = os.open(path.with_name(f"{path.name}.lock"), flags, 0o600)
+        except OSError as error:
+            raise _unusable(error) from error
+        try:
+            self._require_free()
+        except BaseException:
+            self.leave()
+            raise
+
+    def _require_free(self) -> None:
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            pid = os.pread(self._lock, 20, 0).decode("ascii", "replace").strip()
+            raise Misconfigured(
+                "already-served", f"the gate with process id {pid or 'unknown'} serves this socket"
+            ) from error
+        os.truncate(self._lock, 0)
+        os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
+        if self._path.is_symlink() or (self._path.exists() and not self._path.is_socket()):
+            raise Misconfigured("socket-taken", f"{self._path} exists and is no socket; it is left as it is")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as other:
+            if other.connect_ex(str(self._path)) == 0:
+                raise Misconfigured("already-served", "another program serves this socket")
+
+    def listen(self) -> socket.socket:
+        """A listening socket under the name. Raises Misconfigured."""
+        made = self._path.with_name(f"{self._path.name}.{secrets.token_hex(4)}")
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        try:
+            listening.bind(str(made))
+            made.chmod(0o600)
+            listening.listen(64)
+            made.replace(self._path)  # whoever sees the name can connect
+        except OSError as error:
+            listening.close()
+            self.leave()
+            raise _unusable(error) from error
+        return listening
+
+    def leave(self) -> None:
+        """Let another gate have the name."""
+        os.close(self._lock)
+
+
+def _unusable(error: OSError) -> Misconfigured:
+    return Misconfigured("socket-unusable", f"the coredump socket cannot be made: {error}")
+
+
 class Listener:
     """Serves a coredump socket: receives at most eight crashes at once, processes them one after the
     other. `say` is told why a crash was not taken in or not processed.
@@ -117,18 +175,8 @@ class Listener:
         self._say = say
         self._slots = threading.BoundedSemaphore(MOST_AT_ONCE)
         self._queue: queue.Queue[str] = queue.Queue()
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        made = path.with_name(f"{path.name}.new")
-        made.unlink(missing_ok=True)
-        try:
-            self._socket.bind(str(made))
-            made.chmod(0o600)
-            self._socket.listen(64)
-            made.replace(path)  # whoever sees the name can connect
-        except OSError as error:
-            raise Misconfigured(
-                "socket-unusable", "the coredump socket cannot be made", str(error)
-            ) from error
+        self._place = Place(path)
+        self._socket = self._place.listen()
         for name in gate.recover(alone=True):
             self._queue.put(name)
         self._worker = threading.Thread(target=self._process, daemon=True)
@@ -187,6 +235,7 @@ class Listener:
         """Take no more crashes; whoever waits for one is told."""
         self._hang_up()
         self._socket.close()
+        self._place.leave()
 
     def _hang_up(self) -> None:
         with contextlib.suppress(OSError):  # closed already

@@ -184,7 +184,9 @@ def verify(out: Output, size: int, fingerprints: tuple[str, ...]) -> dict[str, A
 
 def ask(descriptor: int, fingerprints: tuple[str, ...]) -> dict[str, Any]:
     """The second detector's verdict on a descriptor, from a process of its own. Raises Refused."""
-    request = json.dumps({"descriptor": descriptor, "fingerprints": list(fingerprints)})
+    request = json.dumps(
+        {"descriptor": descriptor, "fingerprints": list(fingerprints), "parent": os.getpid()}
+    )
     try:
         done = subprocess.run(
             [sys.executable, "-I", "-m", verifier.__name__],
