@@ -117,7 +117,8 @@ def leak_through_the_gate(scene: Scene) -> Verdict:
         name = box.redacted(data, "/usr/bin/signer")
     record = box.gate.spool.get(name)
     if record.state is State.REFUSED:  # without a redactor no dump comes out, and what is left says why
-        return Verdict(attack, "redaction", held=False, detail=f"refused: {record.reason}")
+        told = f"nothing was redacted; what was left is the second detector's word: {record.reason}"
+        return Verdict(attack, "redaction", held=False, detail=told)
     for person in box.people:
         box.approve(name, person)
     out = box.gate.release(name).read_bytes()
