@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -12,6 +13,7 @@ from sealwright.drills.model import DrillResult, Finding, Place, StepResult
 from sealwright.drills.sandbox import Sandbox
 from sealwright.errors import SealwrightError
 
+_SILENT = logging.NullHandler()
 Run = Callable[[Any], Iterator[Finding]]
 Watch = Callable[[StepResult], None]
 
@@ -40,6 +42,8 @@ def carry_out(
         if watch:
             watch(result)
 
+    for package in ("sealwright", "sealwright_validate"):  # what they log of an attack is the drill's to tell
+        logging.getLogger(package).addHandler(_SILENT)
     directory = Path(tempfile.mkdtemp(prefix="sealwright-drill-"))
     sandbox = place(directory, disabled)
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 from collections.abc import Collection
 from pathlib import Path
@@ -48,8 +47,6 @@ class Scene:
         self.flaws = frozenset(disabled)
         self.now = 0.0
         self._copies = 0
-        # What the observers log is the drill's to tell.
-        logging.getLogger("sealwright").addHandler(logging.NullHandler())
 
     def start(self) -> None:
         """Let the two weeks pass, watched on day ten and at the end."""
