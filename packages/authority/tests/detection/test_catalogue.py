@@ -121,3 +121,9 @@ def test_a_leaf_without_record_says_nothing_of_its_client(found: Callable[..., l
     assert found(world, *inside) == []
     world.observe(world.rows["issued"][-1])
     assert [row.code for row in found(world, *inside)] == ["issued_without_grant"]
+
+
+def test_a_reporter_from_the_future_does_not_let_a_token_expire(found: Callable[..., list[Row]]) -> None:
+    world = World()
+    world.observe(world.issue(), at=NOW + 365 * 86_400, received_at=NOW - 20)
+    assert found(world, "used_after_expiry") == []

@@ -13,9 +13,10 @@ from sqlalchemy import Engine
 pytest.importorskip("ibis", reason="THE EXTRA `detect` IS ABSENT: install sealwright[detect]")
 
 from sealwright.detection.catalogue.model import BEGINNING, Params
-from sealwright.detection.engine import DuckEngine, findings
+from sealwright.detection.engine import DuckEngine, findings, rows_of
 from sealwright.detection.export import export, segments
 from sealwright.detection.model import Observation, Report, ValidatorFacts
+from sealwright.errors import Unavailable
 from sealwright.issuer.events import GrantEvents
 from sealwright.keys.model import Key, KeyState
 from sealwright.ledger.model import Entry, Log
@@ -220,3 +221,19 @@ def test_tokens_from_before_there_were_grant_events_are_left_alone(live: Live, t
     live.issue(2)
     assert without_grant(live, tmp_path / "lake", began=NOW - 59.0) == []
     assert without_grant(live, tmp_path / "lake", began=NOW - 60.0) == digests(0, 1)
+
+
+def test_a_lake_that_cannot_be_read_is_said_in_one_line_that_names_the_file(
+    live: Live, tmp_path: Path
+) -> None:
+    lake = tmp_path / "lake"
+    live.issue(1)
+    live.report(0)
+    exported(live, lake)
+    (lake / "observed" / "junk.parquet").write_bytes(b"PAR1 no parquet PAR1")
+    engine = DuckEngine(lake)
+    try:
+        with pytest.raises(Unavailable, match=r"observed/junk\.parquet"):
+            rows_of(engine.tables().observed)
+    finally:
+        engine.close()

@@ -12,6 +12,7 @@ import typer
 from sealwright.cli.admin import Admin
 from sealwright.cli.options import AsJson, ConfigFile, StateDirectory, configured
 from sealwright.cli.output import console, moment, table, write_json
+from sealwright.errors import Misconfigured
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 
@@ -50,7 +51,10 @@ def plant(
 ) -> None:
     """Register a token or key that lies where only a thief looks, and is never used."""
     if kind is Kind.TOKEN and value == "-":  # never as an argument: others see those
-        value = hashlib.sha256(sys.stdin.read().strip().rpartition(".")[0].encode()).hexdigest()
+        token = sys.stdin.read().strip()
+        if token.count(".") != 2:  # noqa: PLR2004 - RFC 7515 §7.1
+            raise Misconfigured("not_a_token", "what was read is no token in three parts")
+        value = hashlib.sha256(token.rpartition(".")[0].encode()).hexdigest()
     body = {"kind": kind.value, "value": value, "note": note, "dry": not go}
     Admin.of(configured(config, state)).post("/admin/canaries", body)
     if go:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
@@ -19,6 +20,7 @@ import pyarrow.parquet as pq
 from sealwright.detection.catalogue.expressions import EXPRESSIONS, NEEDS
 from sealwright.detection.catalogue.model import FINDING, TABLES, Params, Row
 from sealwright.detection.catalogue.tables import Tables
+from sealwright.errors import Unavailable
 
 _ARROW = {
     "string": pa.string(),
@@ -66,6 +68,12 @@ class DuckEngine:
 
     def tables(self) -> Tables:
         """The lake as it is now."""
+        try:
+            return self._tables()
+        except duckdb.Error as error:
+            raise unreadable(error) from error
+
+    def _tables(self) -> Tables:
         with _renamed_calls():
             return Tables(**{name: self._table(name) for name in TABLES})
 
@@ -102,15 +110,27 @@ def findings(tables: Tables, params: Params, codes: Collection[str] | None = Non
 
 def rows_of(expression: ir.Table) -> list[dict[str, Any]]:
     """The rows of an expression, from whatever engine its tables are of."""
-    with _renamed_calls():
-        rows: list[dict[str, Any]] = expression.to_pyarrow().to_pylist()
+    try:
+        with _renamed_calls():
+            rows: list[dict[str, Any]] = expression.to_pyarrow().to_pylist()
+    except duckdb.Error as error:
+        raise unreadable(error) from error
     return rows
+
+
+def unreadable(error: duckdb.Error) -> Unavailable:
+    """What is said when the lake cannot be read: DuckDB names the file."""
+    first = str(error).partition("\n")[0]
+    return Unavailable("lake_unreadable", f"the lake cannot be read, so nobody knows: {first}")
 
 
 def kept(expression: ir.Table) -> ir.Table:
     """The expression's rows, worked out once and kept by its engine for as long as the answer is used."""
-    with _renamed_calls():
-        return expression.cache()
+    try:
+        with _renamed_calls():
+            return expression.cache()
+    except duckdb.Error as error:
+        raise unreadable(error) from error
 
 
 @contextmanager

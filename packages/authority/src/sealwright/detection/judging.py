@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from sealwright.clock import Clock
+from sealwright.detection.keywatch import MOST, unknown_cached
 from sealwright.detection.metrics import DetectionMetrics
 from sealwright.detection.model import (
     Alarm,
@@ -22,6 +23,7 @@ from sealwright.detection.model import (
     Seen,
     Severity,
     StoredAlarm,
+    ValidatorFacts,
 )
 from sealwright.detection.ports import (
     AlarmSink,
@@ -36,6 +38,8 @@ from sealwright.errors import Unavailable
 
 STALLED_AFTER = 30.0
 """Seconds that a durable batch may stay unjudged before that is an alarm of its own."""
+TRUSTED_MAX = 1_000
+"""Reports whose trusted keys are remembered while they cannot be looked up."""
 RETESTS_AT_ONCE = 64
 """Unjudged batches that one tick takes up."""
 
@@ -64,6 +68,8 @@ class Judging:
         self._canaries = canaries
         self._open: dict[int, float] = {}
         self._marks: set[int] = set()
+        self._trusted: list[tuple[str, ValidatorFacts]] = []
+        self._ours: set[str] = set()
 
     def recover(self) -> None:
         """Take up what an earlier run kept but did not judge."""
@@ -79,6 +85,8 @@ class Judging:
             self._metrics.failed("store")
             raise
         self._open[kept.batch] = now
+        told = [(reporter, report.validator) for reporter, report in reports if report.validator.keys]
+        self._trusted = [*self._trusted, *told][-TRUSTED_MAX:]
         for seen in kept.new:
             self._metrics.observed(seen.observation)
         self._metrics.duplicated(sum(receipt.duplicates for receipt in kept.receipts))
@@ -90,10 +98,12 @@ class Judging:
         """
         try:
             alarms, held = self._judged(seen)
+            alarms += self._foreign()
             stored = self._alarms.add(alarms) if alarms else []
         except Unavailable:
             self._metrics.failed("judging")
             return []
+        self._trusted = []
         if not held:
             self._open.pop(batch, None)
             self._marks.add(batch)
@@ -139,6 +149,17 @@ class Judging:
                 alarms.setdefault(alarm.id, alarm)
         return list(alarms.values()), held
 
+    def _foreign(self) -> Iterator[Alarm]:
+        """Keys that validators say they trust and that were never ours; their next report may hide them."""
+        now = self._clock.now()
+        for reporter, validator in self._trusted:
+            strange = [kid for kid in validator.keys if kid not in self._ours]
+            for kid in strange[:MOST]:
+                if self._keys.get(kid) is not None:
+                    self._ours.add(kid)
+                else:
+                    yield unknown_cached(reporter, validator.name, kid, now)
+
     def _touched(self, seen: Sequence[Seen], now: float) -> Iterator[Alarm]:
         """Alarms about what was planted."""
         planted = self._canaries.planted() if self._canaries is not None and seen else Planted()
@@ -174,7 +195,7 @@ class Judging:
     def _tell(self, stored: Sequence[StoredAlarm], received: dict[str, float]) -> None:
         now = self._clock.now()
         for one in stored:
-            self._metrics.alarmed(one.alarm, now - received[one.alarm.digest])
+            self._metrics.alarmed(one.alarm, now - received.get(one.alarm.digest, now))
             for sink in self._sinks:
                 try:
                     sink.tell(one)

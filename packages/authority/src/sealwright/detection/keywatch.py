@@ -159,7 +159,13 @@ def _validator(status: ValidatorStatus, view: View, now: float) -> Iterator[Alar
         key = view.known(kid)
         subject = f"{status.reporter} {kid}"
         if key is None:
-            yield _alarm(KeyAlarm.CACHED_KEY_UNKNOWN, Severity.CRITICAL, subject, now, who, kid)
+            yield unknown_cached(status.reporter, status.validator.name, kid, now)
         elif status.heard_at > key.changed_at + CACHES:
             facts = {**who, "realm": key.realm, "state": key.state, "since": key.changed_at}
             yield _alarm(KeyAlarm.CACHED_KEY_BURIED, Severity.HIGH, subject, now, facts, kid)
+
+
+def unknown_cached(reporter: str, validator: str, kid: str, now: float) -> Alarm:
+    """A validator trusts a key that was never ours. The same on arrival of its report and at every look."""
+    who: Facts = {"reporter": reporter, "validator": validator}
+    return _alarm(KeyAlarm.CACHED_KEY_UNKNOWN, Severity.CRITICAL, f"{reporter} {kid}", now, who, kid)

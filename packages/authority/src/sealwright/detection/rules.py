@@ -105,7 +105,7 @@ def alarm_of(seen: Seen, finding: Finding, now: float) -> Alarm:
         code=finding.code.value,
         severity=finding.severity,
         raised_at=now,
-        observed_at=observation.at,
+        observed_at=min(observation.at, seen.received_at),
         reporter=seen.reporter,
         digest=observation.digest,
         kid=observation.kid,

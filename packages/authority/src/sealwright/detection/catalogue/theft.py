@@ -6,7 +6,7 @@ import ibis
 import ibis.expr.types as ir
 
 from sealwright.detection.catalogue.model import Params
-from sealwright.detection.catalogue.tables import Tables, accepted, finding, judged, new, of_token
+from sealwright.detection.catalogue.tables import Tables, accepted, finding, judged, new, of_token, used_at
 
 EARTH_KM = 6_371.0
 HOUR = 3_600.0
@@ -89,13 +89,15 @@ def used_after_revocation(t: Tables, p: Params) -> ir.Table:
     )
     columns = [*t.observed.columns, "ended_at"]
     late = ibis.union(*(part.select(columns) for part in (tokens, clients, trees)))
-    return of_token(late.filter(late.at > late.ended_at + p.revocation_grace), "let in after its revocation")
+    return of_token(
+        late.filter(used_at(late) > late.ended_at + p.revocation_grace), "let in after its revocation"
+    )
 
 
 def used_after_expiry(t: Tables, p: Params) -> ir.Table:
     """A token let in after it had expired, beyond the skew of clocks."""
     seen = accepted(new(t.observed, p))
-    return of_token(seen.filter(seen.at > seen.exp + p.skew), "let in after it had expired")
+    return of_token(seen.filter(used_at(seen) > seen.exp + p.skew), "let in after it had expired")
 
 
 def issued_in_future(t: Tables, p: Params) -> ir.Table:
