@@ -108,3 +108,14 @@ def test_what_is_no_socket_is_not_replaced_by_one(
 def test_a_socket_that_cannot_be_made_is_one_line(place: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["gate", "serve", *place.options, "--socket=/nonexistent/core.sock"]) == 2
     assert "socket-unusable" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("folder", "code"), [("/nonexistent", "folder-absent"), ("/proc", "folder-unwritable")]
+)
+def test_why_a_copy_cannot_be_written_is_said(
+    tmp_path: Path, folder: str, code: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "core").write_bytes(small_core(b""))
+    assert main(["redact", str(tmp_path / "core"), f"{folder}/out"]) == 5
+    assert capsys.readouterr().err.startswith(f"sealwright-dumps: {code}: {folder}")

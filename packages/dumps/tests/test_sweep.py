@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from sealwright_dumps import clock
 from sealwright_dumps.cli.main import main
 from sealwright_dumps.corpus.keys import Keys, pkcs8, traditional
 from sealwright_dumps.sweep import allow
@@ -28,7 +29,7 @@ def allow_file(folder: Path, **fields: Any) -> str:
         "kind": "pem",
         "path": "*/fixtures/*",
         "reason": "made for tests",
-        "expires": "2999-01-01",
+        "expires": (clock.now().date() + allow.LONGEST).isoformat(),
     } | fields
     file = folder / "allow.json"
     file.write_text(json.dumps({"format": allow.FORMAT, "entries": [entry]}))
@@ -74,19 +75,65 @@ def test_an_entry_for_a_key_covers_that_key_only(tree: Path, tmp_path: Path, key
 
 
 @pytest.mark.parametrize(
-    "fields",
+    ("fields", "why"),
     [
-        {"reason": ""},
-        {"expires": "soon"},
-        {"kind": "*", "path": "x/*"},
-        {"kind": "pem", "path": "*"},
-        {"kind": "pem", "path": ""},
+        ({"reason": ""}, "`reason`"),
+        ({"expires": "soon"}, "`expires` is a date"),
+        ({"expires": "9999-12-31"}, "1096 days"),
+        ({"kind": "*", "path": "x/*"}, "too broad"),
+        ({"kind": "pem", "path": "*"}, "too broad"),
+        ({"kind": "pem", "path": ""}, "too broad"),
+        ({"kind": 1}, "object of texts"),
+        ({"key-id": "x"}, "unknown member 'key-id'"),
     ],
 )
-def test_an_entry_without_reason_or_end_or_that_covers_everything_is_refused(
-    tree: Path, tmp_path: Path, fields: dict[str, str]
+def test_an_entry_without_reason_or_end_or_that_covers_everything_is_refused_and_named(
+    tree: Path, tmp_path: Path, fields: dict[str, Any], why: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert sweep(f"--allow={allow_file(tmp_path, **fields)}", str(tree)) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("sealwright-dumps: allow-entry: entry 1 of the allow-list: ")
+    assert why in said
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[]", "{}", "[" * 100_000, "x", json.dumps({"format": allow.FORMAT, "entries": {}})],
+    ids=["list", "nothing", "deep", "text", "wrong entries"],
+)
+def test_what_is_no_allow_list_is_refused_in_one_line(
+    tree: Path, tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "allow.json"
+    file.write_text(text)
+    assert sweep(f"--allow={file}", str(tree)) == 2
+    assert sweep(f"--allow={tmp_path / 'absent'}", str(tree)) == 2
+    assert [line.split(":")[1][:7] for line in capsys.readouterr().err.splitlines()] == [" allow-"] * 2
+
+
+def test_an_entry_without_an_end_says_what_is_missing(
+    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "allow.json"
+    entry = {"kind": "pem", "path": "x", "reason": "y"}
+    file.write_text(json.dumps({"format": allow.FORMAT, "entries": [entry]}))
+    assert sweep(f"--allow={file}", str(tree)) == 2
+    assert "`expires` is missing" in capsys.readouterr().err
+
+
+def test_a_sweep_of_nothing_is_not_a_clean_one(tmp_path: Path) -> None:
+    assert sweep(str(tmp_path)) == 3
+    (tmp_path / "empty").touch()
+    assert sweep(str(tmp_path)) == 3
+
+
+def test_a_repository_that_is_left_out_is_named(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tree / "fixtures" / "key.pem").unlink()
+    (tree / "inner" / ".git").mkdir(parents=True)
+    assert sweep(str(tree)) == 0
+    said = capsys.readouterr().err
+    assert f"left out: {str(tree / 'inner' / '.git')!r}" in said
+    assert "git log -p --all" in said
 
 
 def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:

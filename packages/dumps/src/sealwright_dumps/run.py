@@ -27,7 +27,7 @@ from sealwright_dumps.model import ObjectReport, ScanReport, Status
 from sealwright_dumps.resume import State, no_state
 from sealwright_dumps.scanner import Scanner, Settings, WindowResult
 from sealwright_dumps.source import FileSource, Identity, spans, window_at
-from sealwright_dumps.walk import Entry, entries
+from sealwright_dumps.walk import Entry, entries, ignore
 
 BATCH_BYTES = 16 << 20
 BATCH_FILES = 64
@@ -111,8 +111,13 @@ class Run:
         self._workers = settings.workers or len(os.sched_getaffinity(0))
         self._pool: ProcessPoolExecutor | None = None
 
-    def scan(self, paths: Sequence[str], skip: frozenset[str] = frozenset()) -> ScanReport:
-        """Scan everything under `paths`; `-` is standard input."""
+    def scan(
+        self,
+        paths: Sequence[str],
+        skip: frozenset[str] = frozenset(),
+        left_out: Callable[[Path], None] = ignore,
+    ) -> ScanReport:
+        """Scan everything under `paths`; `-` is standard input. `left_out` is told of folders in `skip`."""
         began = clock.monotonic()
         reports: list[ObjectReport] = []
         files = [path for path in paths if path != "-"]
@@ -120,7 +125,7 @@ class Run:
             reports.append(self._standard_input())
         with contextlib.ExitStack() as stack:
             stack.push(self._stop)
-            for report in self._objects(entries(files, skip=skip)):
+            for report in self._objects(entries(files, skip=skip, left_out=left_out)):
                 reports.append(report)
                 self._state.keep_object(report)
         skipped = () if zstd.present() else ("zstd streams (extra `fast` not installed)",)

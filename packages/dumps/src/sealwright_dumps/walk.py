@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,9 +23,18 @@ class Entry:
     named: bool = False
 
 
-def entries(paths: Sequence[str], *, skip: frozenset[str] = frozenset()) -> Iterator[Entry]:
+def ignore(_path: Path) -> None:
+    """Nobody wants to know."""
+
+
+def entries(
+    paths: Sequence[str],
+    *,
+    skip: frozenset[str] = frozenset(),
+    left_out: Callable[[Path], None] = ignore,
+) -> Iterator[Entry]:
     """Every regular file and block device under `paths`, in name order. Folder names in `skip` are
-    left out.
+    left out, of which `left_out` is told.
     """
     for name in paths:
         path = Path(name)
@@ -35,20 +44,22 @@ def entries(paths: Sequence[str], *, skip: frozenset[str] = frozenset()) -> Iter
             yield Entry(path, reason=f"absent: {error.strerror}", named=True)
             continue
         if stat.S_ISDIR(status.st_mode):
-            yield from _folder(path, skip)
+            yield from _folder(path, skip, left_out)
         elif stat.S_ISREG(status.st_mode) or stat.S_ISBLK(status.st_mode):
             yield Entry(path, status.st_size, named=True)
         else:
             yield Entry(path, reason="not-a-file: not a regular file or block device", named=True)
 
 
-def _folder(folder: Path, skip: frozenset[str]) -> Iterator[Entry]:
+def _folder(folder: Path, skip: frozenset[str], left_out: Callable[[Path], None]) -> Iterator[Entry]:
     failures: list[Entry] = []
 
     def note(error: OSError) -> None:
         failures.append(Entry(Path(error.filename or folder), reason=f"unreadable: {error.strerror}"))
 
     for base, folders, files in os.walk(folder, onerror=note):
+        for name in sorted(skip.intersection(folders)):
+            left_out(Path(base, name))
         folders[:] = sorted(name for name in folders if name not in skip)
         for name in sorted(files):
             path = Path(base, name)

@@ -1,8 +1,7 @@
 """`sweep`: credentials in source trees, home folders, image tars and logs; for CI and as a pre-commit hook.
 
-Exit status: 0 nothing (or all allowed), 1 found, 3 something could not be scanned. May never do: exit 0 with
-a finding
-that nobody has judged.
+Exit status: 0 nothing (or all allowed), 1 found, 3 something could not be scanned, or nothing was there. May
+never do: exit 0 with a finding that nobody has judged.
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ from sealwright_dumps.scanner import Scanner, Settings
 from sealwright_dumps.sweep import allow, staged
 
 SKIP = frozenset({".git"})
+_HISTORY = "for what it remembers: git log -p --all | sealwright-dumps sweep -"
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -47,15 +47,16 @@ def command(options: argparse.Namespace) -> int:
     """Run the command; the exit status."""
     if bool(options.paths) == options.staged:
         raise Misconfigured("usage", "name paths or --staged")
-    listed = allow.load(Path(options.allow)) if options.allow else allow.AllowList()
+    today = clock.now().date()
+    listed = allow.load(Path(options.allow), today) if options.allow else allow.AllowList()
     settings = settings_from(options)
+    left_out: list[Path] = []
     if options.staged:
         found = _staged(settings)
     else:
         bar = Bar(quiet=options.quiet)
-        found = Run(settings, bar.add).scan(options.paths, skip=SKIP)
+        found = Run(settings, bar.add).scan(options.paths, SKIP, left_out.append)
         bar.clear()
-    today = clock.now().date()
     kept = without_allowed(found, listed, today)
     if options.json:
         text = report.to_json(kept) + "\n"
@@ -66,7 +67,10 @@ def command(options: argparse.Namespace) -> int:
         sys.stderr.write(
             f"sealwright-dumps: expired {entry.expires}: {entry.kind} {entry.path or entry.key_id}\n"
         )
-    return status_of(kept)
+    for path in left_out:
+        sys.stderr.write(f"sealwright-dumps: left out: {str(path)!r}; {_HISTORY}\n")
+    nothing = not options.staged and not any(item.bytes_read or item.bytes_sparse for item in kept.objects)
+    return exits.NOT_SCANNABLE if nothing else status_of(kept)
 
 
 def _staged(settings: Settings) -> ScanReport:

@@ -86,15 +86,18 @@ def take(source: FileSource, folder: Path, largest: int) -> Iterator[Snapshot]:
 def _room(size: int, folder: Path) -> tuple[int, bool]:
     if size <= IN_MEMORY:
         return os.memfd_create("dump", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING), True
-    try:
-        return unnamed_file(folder), False
-    except OSError as error:
-        raise Unavailable("no-room", "no unnamed file can be made beside the output", str(error)) from error
+    return unnamed_file(folder), False
 
 
 def unnamed_file(folder: Path) -> int:
-    """A file without a name, which vanishes with this process. Raises OSError."""
-    return os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    """A file without a name, which vanishes with this process. Raises Unavailable and says why."""
+    try:
+        return os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise Unavailable("folder-absent", f"{folder} is no folder") from error
+    except OSError as error:
+        why = error.strerror or "no unnamed file can be made"
+        raise Unavailable("folder-unwritable", f"{folder}: {why}", str(error)) from error
 
 
 def _copy(source: FileSource, descriptor: int) -> str:

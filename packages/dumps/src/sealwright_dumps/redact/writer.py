@@ -74,10 +74,7 @@ def publish(descriptor: int, path: Path) -> None:
 @contextlib.contextmanager
 def output(folder: Path) -> Iterator[Output]:
     """An output in `folder`, gone at the end unless it was published."""
-    try:
-        descriptor = unnamed_file(folder)
-    except OSError as error:
-        raise Unavailable("no-room", "no unnamed file can be made beside the output", str(error)) from error
+    descriptor = unnamed_file(folder)
     try:
         yield Output(descriptor, folder)
     finally:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import fnmatch
 import json
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ from sealwright_dumps.errors import Misconfigured
 from sealwright_dumps.model import Finding
 
 FORMAT = "sealwright-dumps-allow/1"
+LONGEST = timedelta(days=1096)  # then somebody looks again
 _LONGEST_REASON = 500
+_MEMBERS = frozenset({"kind", "path", "key_id", "reason", "expires"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,31 +56,45 @@ class AllowList:
         return tuple(entry for entry in self.entries if entry.expires < today)
 
 
-def load(path: Path) -> AllowList:
-    """Read an allow-list. Raises Misconfigured for an entry without reason or end, or that covers
-    everything.
+def load(path: Path, today: date) -> AllowList:
+    """Read an allow-list. Raises Misconfigured for an entry without reason or end, one that ends too late or
+    covers everything, and says which one.
     """
     try:
         body = json.loads(given.read(path))
-        if body["format"] != FORMAT:
-            raise Misconfigured("allow-format", "not an allow-list of a known version")
-        return AllowList(tuple(_entry(fields) for fields in body["entries"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise Misconfigured(
-            "allow-unreadable", "the allow-list cannot be read", f"{path}: {error}"
-        ) from error
+    except OSError as error:
+        raise Misconfigured("allow-unreadable", f"{path}: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise Misconfigured("allow-unreadable", f"{path} is not JSON", str(error)) from error
+    if not isinstance(body, dict) or body.get("format") != FORMAT or set(body) != {"format", "entries"}:
+        raise Misconfigured("allow-format", f'an allow-list is {{"format": "{FORMAT}", "entries": […]}}')
+    entries = body["entries"]
+    if not isinstance(entries, list):
+        raise Misconfigured("allow-format", "`entries` is a list")
+    return AllowList(tuple(_entry(at, fields, today) for at, fields in enumerate(entries, 1)))
 
 
-def _entry(fields: dict[str, Any]) -> Entry:
-    entry = Entry(
-        str(fields["kind"]),
-        str(fields.get("path", "")),
-        str(fields.get("key_id", "")),
-        str(fields["reason"]).strip(),
-        date.fromisoformat(fields["expires"]),
-    )
-    if not entry.reason or len(entry.reason) > _LONGEST_REASON:
-        raise ValueError("an entry needs a reason")
+def _entry(at: int, fields: Any, today: date) -> Entry:
+    if not isinstance(fields, dict) or any(not isinstance(value, str) for value in fields.values()):
+        raise _wrong(at, "it is not an object of texts")
+    if unknown := sorted(set(fields) - _MEMBERS):
+        raise _wrong(at, f"unknown member {unknown[0]!r}")
+    if missing := sorted({"kind", "reason", "expires"} - set(fields)):
+        raise _wrong(at, f"`{missing[0]}` is missing")
+    try:
+        expires = date.fromisoformat(fields["expires"])
+    except ValueError as error:
+        raise _wrong(at, "`expires` is a date such as 2030-12-31") from error
+    if expires > today + LONGEST:
+        raise _wrong(at, f"`expires` is more than {LONGEST.days} days from now")
+    reason = fields["reason"].strip()
+    if not reason or len(reason) > _LONGEST_REASON:
+        raise _wrong(at, f"`reason` has 1 to {_LONGEST_REASON} characters")
+    entry = Entry(fields["kind"], fields.get("path", ""), fields.get("key_id", ""), reason, expires)
     if not entry.key_id and (entry.kind == "*" or entry.path in ("", "*", "**")):
-        raise ValueError("an entry names a key, or a kind and a path")
+        raise _wrong(at, "it is too broad: name a `key_id`, or a `kind` and a `path`")
     return entry
+
+
+def _wrong(at: int, why: str) -> Misconfigured:
+    return Misconfigured("allow-entry", f"entry {at} of the allow-list: {why}")
