@@ -79,7 +79,11 @@ def require_token(rig: Any, token: str, index: int, request: list[Any]) -> None:
     assert len(rig.leaves[index]) == 114
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(data=st.data())
 def test_every_signed_token_verifies_and_agrees_with_its_leaf(rig: Any, data: st.DataObject) -> None:
     alg = data.draw(st.sampled_from(["ES256", "EdDSA"]))
