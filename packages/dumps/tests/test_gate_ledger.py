@@ -312,7 +312,7 @@ def test_a_refused_dump_is_destroyed_when_its_time_is_over_or_the_room_is_needed
     assert steps(chained)[-1] == "dropped"
     assert gate.spool.get(names[0]).kept_until == ""
     later = replace(gate, now=lambda: chained.gate.now() + timedelta(seconds=61))
-    later.recover(alone=True)
+    later.recover()
     assert gate.spool.in_quarantine() == []
     assert steps(chained).count("dropped") == 3
 

@@ -163,3 +163,12 @@ def test_what_lies_outside_under_a_dumps_name_is_not_taken_for_it(place: Sandbox
     with pytest.raises(DumpsError) as caught:
         place.gate.release(name)
     assert caught.value.code == "output-exists"
+
+
+def test_what_another_process_is_taking_in_is_not_taken_for_left_behind(place: Sandbox) -> None:
+    place.gate.spool.quarantined("0" * 32).write_bytes(small_core())
+    with place.gate.spool.taking():
+        assert place.gate.recover() == []
+        assert place.gate.spool.in_quarantine() == ["0" * 32]
+    place.gate.recover()
+    assert place.gate.spool.in_quarantine() == []

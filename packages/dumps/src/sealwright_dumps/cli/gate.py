@@ -149,7 +149,7 @@ def process(options: argparse.Namespace) -> int:
     gate = gate_of(options)
     if options.again:
         return _say(gate.process(options.again, again=True))
-    return max((_say(gate.process(name)) for name in gate.recover(alone=False)), default=exits.OK)
+    return max((_say(gate.process(name)) for name in gate.recover()), default=exits.OK)
 
 
 def drop(options: argparse.Namespace) -> int:

@@ -177,7 +177,7 @@ class Listener:
         self._queue: queue.Queue[str] = queue.Queue()
         self._place = Place(path)
         self._socket = self._place.listen()
-        for name in gate.recover(alone=True):
+        for name in gate.recover():
             self._queue.put(name)
         self._worker = threading.Thread(target=self._process, daemon=True)
         self._worker.start()

@@ -73,16 +73,17 @@ class Gate:
             return self._quarantine(read, origin, self.class_for(origin))
 
     def _quarantine(self, read: Reader, origin: Origin, kind: Class) -> Record:
-        name, size, sha256 = self.spool.take(read, self.policy.largest)
-        received = self.now().isoformat()
-        record = Record(name, State.QUARANTINED, origin, received, size, sha256, kind.name)
-        try:
-            self.ledger.append("quarantined", _leaf(record))
-            self.spool.put(record)
-        except DumpsError:
-            self.spool.drop(name)
-            raise
-        return record
+        with self.spool.taking():
+            name, size, sha256 = self.spool.take(read, self.policy.largest)
+            received = self.now().isoformat()
+            record = Record(name, State.QUARANTINED, origin, received, size, sha256, kind.name)
+            try:
+                self.ledger.append("quarantined", _leaf(record))
+                self.spool.put(record)
+            except DumpsError:
+                self.spool.drop(name)
+                raise
+            return record
 
     def take_in_file(self, path: Path, program: str) -> Record:
         """Quarantine a file that is already there. It must not change, and must have no second name."""
@@ -113,18 +114,19 @@ class Gate:
         )
         return record, moved or record.size != before.st_size
 
-    def recover(self, *, alone: bool) -> list[str]:
+    def recover(self) -> list[str]:
         """Put in order what a killed gate left: the names that wait in quarantine, oldest first. A release
         that was cut off is settled. A dump that is done with is dropped, which is written down; so is one
-        whose intake was cut off, where nobody else (`alone`) can be taking it in now.
+        whose intake was cut off, where nobody can be taking it in now.
         """
-        states = {record.name: record.state for record in self.spool.records()}
-        for name in self.spool.in_quarantine():
-            if states.get(name) in (State.QUARANTINED, State.REFUSED):
-                continue
-            if alone or name in states:
-                self.ledger.append("dropped", {"name": name, "reason": "left-behind"})
-                self.spool.drop(name)
+        with self.spool.nobody_taking() as quiet:
+            states = {record.name: record.state for record in self.spool.records()}
+            for name in self.spool.in_quarantine():
+                if states.get(name) in (State.QUARANTINED, State.REFUSED):
+                    continue
+                if quiet or name in states:
+                    self.ledger.append("dropped", {"name": name, "reason": "left-behind"})
+                    self.spool.drop(name)
         for name in (name for name, state in states.items() if state is State.RELEASING):
             with self.spool.hold(name):
                 self._settle(self.spool.get(name))

@@ -56,14 +56,37 @@ class Spool:
         name that is not one of ours.
         """
         self.get(name)
+        with self._lock(name) as descriptor:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+
+    @contextlib.contextmanager
+    def taking(self) -> Iterator[None]:
+        """Says to other processes that a dump is being taken in, which has no record yet."""
+        with self._lock("intake") as descriptor:
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+            yield
+
+    @contextlib.contextmanager
+    def nobody_taking(self) -> Iterator[bool]:
+        """Whether no dump is being taken in now; if so, none will be as long as this lasts."""
+        with self._lock("intake") as descriptor:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
+
+    @contextlib.contextmanager
+    def _lock(self, name: str) -> Iterator[int]:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
             descriptor = os.open(self.root / "locks" / name, flags, 0o600)
         except OSError as error:
             raise Unavailable("spool-unwritable", "the spool cannot be written", str(error)) from error
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
+            yield descriptor
         finally:
             os.close(descriptor)
 
