@@ -13,6 +13,7 @@ import sys
 import sysconfig
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -80,10 +81,18 @@ def own_cgroups() -> Iterator[list[Path]]:
         yield made
     finally:
         for group in made:
-            below = [path for path in group.rglob("*") if path.is_dir()]
-            for path in [*sorted(below, key=lambda p: -len(p.parts)), group]:
-                with contextlib.suppress(OSError):  # a process of it is still going
-                    path.rmdir()
+            until(partial(removed, group), lambda: "a group is still in use")
+
+
+def removed(group: Path) -> bool:
+    """Take a group away with all below it; not yet possible while a process of it is still ending."""
+    below = [path for path in group.rglob("*") if path.is_dir()]
+    try:
+        for path in [*sorted(below, key=lambda p: -len(p.parts)), group]:
+            path.rmdir()
+    except OSError:
+        return False
+    return True
 
 
 def require_possible() -> None:
