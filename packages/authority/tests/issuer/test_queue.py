@@ -150,3 +150,31 @@ def test_a_signer_that_fails_before_it_answers_is_asked_again() -> None:
         assert (await ask(queue, 2)).token == "token-of-c2"
 
     asyncio.run(main())
+
+
+class Faulty(SlowDisk):
+    """Answers with too few results, or not at all."""
+
+    def __init__(self, results: int | None) -> None:
+        super().__init__()
+        self._results = results
+
+    async def sign(
+        self, requests: Sequence[Sequence[Any]], records: Sequence[bytes], answered: Callable[[], None]
+    ) -> Sequence[tuple[str, int] | dict[str, str]]:
+        await asyncio.sleep(0)
+        if self._results is None:
+            raise ArithmeticError("a fault of our own")
+        return [("token", 600)] * self._results
+
+
+@pytest.mark.parametrize("results", [None, 0, 1])
+def test_whatever_goes_wrong_in_a_batch_everybody_is_answered(results: int | None) -> None:
+    async def go() -> list[Signed | BaseException]:
+        queue = queue_of(Faulty(results))
+        async with asyncio.timeout(60):
+            return await asyncio.gather(*(ask(queue, number) for number in range(3)), return_exceptions=True)
+
+    outcomes = asyncio.run(go())
+    assert len(outcomes) == 3
+    assert sum(isinstance(outcome, (ArithmeticError, ValueError)) for outcome in outcomes) >= 2

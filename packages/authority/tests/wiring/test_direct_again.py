@@ -126,3 +126,26 @@ def test_the_same_request_in_pieces_is_the_same_request() -> None:
         return found
 
     assert len(set(asyncio.run(go()))) == 1
+
+
+class Faulty(Registry):
+    """Breaks when it is asked for the second time."""
+
+    def get(self, client_id: str) -> Client | None:
+        found = super().get(client_id)
+        if self.asked > 1:
+            raise RuntimeError("a fault of our own")
+        return found
+
+
+@pytest.mark.parametrize("second", [request(), request(FORM + b"&scope=read")])
+def test_a_fault_of_our_own_closes_the_connection(second: bytes) -> None:
+    async def go() -> bool:
+        connection, wire = await front(endpoint(clients=Faulty()))
+        connection.data_received(request())
+        await until(lambda: wire.written)
+        with pytest.raises(RuntimeError, match="our own"):
+            connection.data_received(second)
+        return wire.closed
+
+    assert asyncio.run(go())

@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -31,6 +32,7 @@ from sealwright.wiring.inspect import inspect
 from sealwright.wiring.retention import open_keeper
 from sealwright.wiring.stores import Stores
 from sealwright.wiring.trail import BROKEN, TrailWatch
+from sealwright.wiring.vouched import BASELINE, set_baseline
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.xdist_group("vouched")]
 TOKENS = 6
@@ -177,6 +179,67 @@ def test_a_key_whose_row_is_not_vouched_for_loses_no_record_even_in_its_time(cop
     for key in over:
         with pytest.raises(Refused, match="key_row"):
             keeper.purge(key)
+
+
+ROWS = {
+    "details of an entry": ("update audit set details = 'x' where seq = 2", "audit_chain"),
+    "a purge of nothing": (
+        "update audit set action = 'purge_records', subject = '/' where seq = 2",
+        "audit_chain",
+    ),
+    "a key's id": ("update keys set kid = 'A' where state = 'active' and realm = 'consumer'", "key_row"),
+    "a key's place": ("update keys set ledger_index = 'abc' where state = 'active'", "key_row"),
+    "a manifest": ("update manifests set jws = x'ff' where version = 1", "manifest_row"),
+}
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_row_that_cannot_be_read_is_named_like_any_other(copy: Config, row: str) -> None:
+    statement, code = ROWS[row]
+    assert change(copy, statement) > 0
+    assert code in codes(inspect(copy).fsck())
+
+
+def test_a_purge_before_its_time_is_no_reason(copy: Config) -> None:
+    keeper = open_keeper(copy, SystemClock())
+    [kid] = {key.kid for key in keeper.keys.all() if key.realm == "enterprise" and key.state == "active"}
+    keeper.audit("purge_records", kid, {})
+    change(copy, LOSE)
+    assert codes(inspect(copy).fsck()) == {"purged_early"}
+
+
+def test_of_what_was_there_before_reasons_were_kept_none_is_asked(copy: Config) -> None:
+    change(copy, LOSE)
+    change(copy, "delete from audit")
+    stores = Stores.open(copy, SystemClock())
+    auditor = Auditor(stores.audit, SystemClock())
+    for _ in range(2):
+        set_baseline(auditor, stores.audit, stores.ledger)
+    assert [entry.action for entry in stores.audit.page(0, 9)] == [BASELINE]
+    assert "record_missing" not in codes(inspect(copy).fsck())
+    [log] = stores.ledger.logs()
+    auditor.write("system:mallory", BASELINE, "ledger", {log.log_id: log.size + 9})
+    change(copy, f"insert into leaves select log, {log.size}, leaf, null from leaves where {NEWEST}")  # noqa: S608
+    assert "leaf_beyond_head" in codes(inspect(copy).fsck())
+
+
+def test_what_is_written_while_fsck_reads_is_the_next_runs(copy: Config) -> None:
+    stores = Stores.open(copy, SystemClock())
+    opened, told = inspect(copy), list[int]()
+
+    def meanwhile(_log: str, done: int, total: int) -> None:
+        told.append(done)
+        if done == total:
+            entry = Auditor(stores.audit, SystemClock()).write("operator:a", "keys.rotate", "enterprise", {})
+            stores.audit.mark_stated(entry.seq)
+            newest = stores.keys.latest_manifest()
+            assert newest is not None
+            later = replace(newest, version=newest.version + 1, jws="a.b.c")
+            stores.keys.add_manifest(later)
+
+    report = opened.fsck(meanwhile)
+    assert told
+    assert report.sound, report.damages
 
 
 def test_a_broken_trail_is_one_alarm(copy: Config) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from sealwright.errors import Refused, Unavailable
 from sealwright.issuer.model import Asked
@@ -22,6 +23,7 @@ RACED = frozenset({"key_not_active", "key_outside_window", "unknown_key"})
 """Refusals of a signer that a request meets when its key was replaced while it waited."""
 
 SigningKey = Callable[[str], tuple[SigningPort, str]]
+Holds = Callable[[Asked], bool]
 Put = Callable[[SigningPort, Asked], None]
 
 
@@ -32,12 +34,14 @@ class Again:
         signing_key: realm to the signer and the id of the key that signs now.
         put: hands a request to a signer.
         patience: seconds that a request is held in all; 0: none is.
+        holds: whether a request would still be decided as it was: its client may have been disabled.
     """
 
-    def __init__(self, signing_key: SigningKey, put: Put, patience: float) -> None:
+    def __init__(self, signing_key: SigningKey, put: Put, patience: float, holds: Holds) -> None:
         self._signing_key = signing_key
         self._put = put
         self._patience = patience
+        self._holds = holds
         self._held: set[asyncio.Task[None]] = set()
 
     def may(self, error: Refused | Unavailable) -> bool:
@@ -54,13 +58,22 @@ class Again:
             asked.until = loop.time() + self._patience
         task = loop.create_task(self._ask(asked, error, asked.until))
         self._held.add(task)
-        task.add_done_callback(self._held.discard)
+        task.add_done_callback(partial(self._done, asked))
+
+    def _done(self, asked: Asked, task: asyncio.Task[None]) -> None:
+        self._held.discard(task)
+        fault = None if task.cancelled() else task.exception()
+        if fault is not None:
+            asked.settle(fault if isinstance(fault, Exception) else RuntimeError(repr(fault)))
 
     async def _ask(self, asked: Asked, error: Refused | Unavailable, until: float) -> None:
         loop = asyncio.get_running_loop()
         while loop.time() < until:
             await asyncio.sleep(PAUSE)
             request = asked.request
+            if not self._holds(asked):
+                asked.settle(Refused("invalid_client", "the client was changed while its request waited"))
+                return
             try:
                 signer, kid = self._signing_key(request[0])
                 asked.request = (request[0], kid, *request[2:])

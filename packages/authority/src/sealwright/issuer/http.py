@@ -160,9 +160,9 @@ class TokenEndpoint:
 
         False, and nothing done, when it might be decided differently now.
         """
-        if not self._issuer.holds_still(decided):
-            return False
         try:
+            if not self._issuer.holds_still(decided):
+                return False
             self._issuer.submit(decided, partial(self._settled, path, decided.scope, respond))
         except SealwrightError as error:
             respond(self._refused(path, error))

@@ -104,11 +104,19 @@ Outcome = Signed | Exception
 class Asked:
     """A request that waits for its signature. It is answered once, in a turn of the loop of its own."""
 
-    __slots__ = ("_answer", "answered", "record", "request", "until")
+    __slots__ = ("_answer", "answered", "client", "record", "request", "until")
 
-    def __init__(self, request: SignRequest, record: bytes, answer: Callable[[Outcome], None]) -> None:
-        """`record` is the private record of the leaf; `answer` is called with what became of it."""
-        self.request, self.record, self._answer = request, record, answer
+    def __init__(
+        self,
+        request: SignRequest,
+        record: bytes,
+        answer: Callable[[Outcome], None],
+        client: Client | None = None,
+    ) -> None:
+        """`record` is the private record of the leaf; `answer` is called with what became of it; `client` is
+        the registration that it was decided for.
+        """
+        self.request, self.record, self._answer, self.client = request, record, answer, client
         self.answered = False
         self.until: float | None = None
         """When its patience is over, in the loop's time; set when it is first asked again."""

@@ -14,6 +14,7 @@ import asyncio
 import os
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 from sealwright.errors import Refused, Unavailable
 from sealwright.issuer.again import Again
@@ -87,7 +88,7 @@ class SignQueue:
         batch = [self._waiting.popleft() for _ in range(size)]
         task = asyncio.get_running_loop().create_task(self._run(batch))
         self._under_way.add(task)
-        task.add_done_callback(self._done)
+        task.add_done_callback(partial(self._done, batch))
 
     def _gather(self) -> None:
         if self._gathering is None:
@@ -97,8 +98,12 @@ class SignQueue:
         self._gathering, self._answered = None, 0
         self._pump()
 
-    def _done(self, task: asyncio.Task[None]) -> None:
+    def _done(self, batch: list[Asked], task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
+        fault = None if task.cancelled() else task.exception()
+        if fault is not None:  # of our own: nobody may wait for ever because of it
+            for asked in batch:
+                asked.settle(fault if isinstance(fault, Exception) else RuntimeError(repr(fault)))
         self._pump()
 
     async def _run(self, batch: list[Asked]) -> None:

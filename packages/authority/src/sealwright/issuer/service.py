@@ -18,7 +18,7 @@ from sealwright.issuer.again import Again
 from sealwright.issuer.authentication import BY_SECRET, require_client
 from sealwright.issuer.authentication.assertion import AssertionContext
 from sealwright.issuer.grants import GRANTS
-from sealwright.issuer.model import Asked, Client, Grant, Outcome, RealmPolicy, TokenRequest
+from sealwright.issuer.model import Asked, Client, Grant, Outcome, RealmPolicy, SignRequest, TokenRequest
 from sealwright.issuer.ports import ClientLookup, ReplayStore, SigningPort
 from sealwright.issuer.queue import SignQueue, Validate
 
@@ -86,7 +86,7 @@ class Issuer:
         self._signing_key = signing_key
         self._validate = validate
         self._queues: dict[str, SignQueue] = {}
-        self._again = Again(signing_key, self._put, patience)
+        self._again = Again(signing_key, self._put, patience, self._client_holds)
 
     def require_realm(self, name: str) -> RealmPolicy:
         """A realm by name.
@@ -131,12 +131,18 @@ class Issuer:
 
     def holds_still(self, decided: Decided) -> bool:
         """Whether the same request would be decided alike now."""
-        client = self._clients.get(decided.client.client_id)
         return (
             decided.repeatable
-            and (client is decided.client or client == decided.client)
+            and self._is_registered(decided.client)
             and self._realms.get(decided.realm.name) is decided.realm
         )
+
+    def _is_registered(self, client: Client) -> bool:
+        now = self._clients.get(client.client_id)
+        return now is client or now == client
+
+    def _client_holds(self, asked: Asked) -> bool:
+        return asked.client is None or self._is_registered(asked.client)
 
     def submit(self, decided: Decided, answer: Callable[[Outcome], None]) -> None:
         """Ask for a token. `answer` is called once: with the token when it may leave.
@@ -152,9 +158,11 @@ class Issuer:
         except Unavailable as error:
             if not self._again.may(error):
                 raise
-            self._again.hold(Asked((realm, "", *decided.typed, digest, decided.extra), record, answer), error)
+            request: SignRequest = (realm, "", *decided.typed, digest, decided.extra)
+            self._again.hold(Asked(request, record, answer, decided.client), error)
             return
-        self._queue(signer).put(Asked((realm, kid, *decided.typed, digest, decided.extra), record, answer))
+        request = (realm, kid, *decided.typed, digest, decided.extra)
+        self._queue(signer).put(Asked(request, record, answer, decided.client))
 
     def _queue(self, signer: SigningPort) -> SignQueue:
         queue = self._queues.get(signer.log_id)

@@ -13,7 +13,7 @@ from itertools import islice
 from sealwright.errors import Refused, Unavailable
 from sealwright.ledger.files import LedgerFiles
 from sealwright.ledger.merkle import leaf_hash
-from sealwright.ledger.model import Log, Place, TokenLeaf, parse_leaf
+from sealwright.ledger.model import TOKEN_LEAF, Log, Place, TokenLeaf, parse_leaf
 from sealwright.ledger.note import Checkpoint, open_checkpoint, parse_vkey
 from sealwright.ledger.ports import DigestIndex, LedgerStore
 from sealwright.ledger.proofs import Tree
@@ -58,8 +58,13 @@ class Receipts:
         except ValueError as error:
             raise Refused("unknown_place", "a digest is 64 hexadecimal digits") from error
         for place in self._digests.find(raw):
-            return self.at(place)
+            if self._is_of(place, raw):  # what the index says is a hint
+                return self.at(place)
         raise Refused("unknown_place", "no token with this digest is in the ledger")
+
+    def _is_of(self, place: Place, digest: bytes) -> bool:
+        leaf = self._store.leaf(place.log_id, place.index)
+        return leaf is not None and leaf.startswith(TOKEN_LEAF + digest)
 
     def at(self, place: Place, origin: str | None = None) -> str:
         """The receipt of the leaf at a place, under the published checkpoint.

@@ -82,6 +82,12 @@ class SqlAuditStore:
             except IntegrityError as error:
                 raise Refused("audit_moved", "Another writer took this number.") from error
 
+    def has(self, action: str) -> bool:
+        """Whether there is an entry of this action."""
+        query = select(audit.c.seq).where(audit.c.action == action).limit(1)
+        with transaction(self._reader) as connection:
+            return connection.execute(query).first() is not None
+
     def page(self, after: int, limit: int) -> list[AuditEntry]:
         """See the port."""
         query = select(audit).where(audit.c.seq > after).order_by(audit.c.seq).limit(limit)
@@ -168,7 +174,11 @@ def _encoded(details: Details) -> str:
 
 
 def _entry(row: Any) -> AuditEntry:
-    return AuditEntry(**{**row, "details": msgspec.json.decode(row["details"])})
+    try:
+        details = msgspec.json.decode(row["details"])
+    except (msgspec.DecodeError, TypeError):  # somebody changed it: its digest will say so
+        details = None
+    return AuditEntry(**{**row, "details": details if isinstance(details, dict) else {"unreadable": True}})
 
 
 def _request(row: Any) -> ChangeRequest:

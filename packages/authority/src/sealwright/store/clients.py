@@ -26,7 +26,7 @@ from sqlalchemy.exc import IntegrityError
 
 from sealwright.errors import Refused
 from sealwright.issuer.model import AuthMethod, Client, ClientKind
-from sealwright.store.db import metadata, reader
+from sealwright.store.db import available, metadata, reader
 
 clients = Table(
     "clients",
@@ -78,7 +78,7 @@ class SqlClientStore:
 
     def get(self, client_id: str) -> Client | None:
         """A client, enabled or not."""
-        with self._reader.connect() as connection:
+        with available(), self._reader.connect() as connection:
             row = (
                 connection.execute(select(clients).where(clients.c.client_id == client_id)).mappings().first()
             )
@@ -129,7 +129,7 @@ class SqlReplayStore:
     def use_once(self, client_id: str, assertion_id: str, expires_at: int, now: int) -> bool:
         """True the first time, durably; false ever after until the assertion has expired."""
         try:
-            with self._engine.begin() as connection:
+            with available(), self._engine.begin() as connection:
                 connection.execute(delete(assertions).where(assertions.c.expires_at < now))
                 connection.execute(
                     insert(assertions).values(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, MetaData, create_engine, event, inspect
-from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DatabaseError, IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from sealwright.errors import Misconfigured, Unavailable
@@ -64,14 +64,16 @@ def reader(engine: Engine) -> Engine:
 
 @contextlib.contextmanager
 def available() -> Iterator[None]:
-    """Around a transaction: a full or failing disk, or a locked database, may be better later.
+    """Around a transaction: a full or failing disk, a locked or damaged database, may be better later.
 
     Raises:
         Unavailable: `store_unavailable`. Nothing is known to be stored: it may have been, all the same.
     """
     try:
         yield
-    except (OperationalError, sqlite3.OperationalError, OSError) as error:
+    except IntegrityError:  # of a row, not of the database: whoever wrote it knows what it means
+        raise
+    except (DatabaseError, sqlite3.DatabaseError, OSError) as error:
         raise Unavailable("store_unavailable", "the state database cannot be used now", str(error)) from error
 
 

@@ -45,6 +45,11 @@ _BEHIND = (
     "SELECT logs.id, logs.log_id, coalesce(followed.size, 0), logs.size FROM state.logs AS logs "
     "LEFT JOIN followed ON followed.log = logs.id WHERE coalesce(followed.size, 0) < logs.size"
 )
+_FOREIGN = (
+    "SELECT 1 FROM followed LEFT JOIN state.logs AS logs ON logs.id = followed.log "
+    "AND logs.log_id = followed.log_id WHERE logs.id IS NULL OR logs.size < followed.size LIMIT 1"
+)
+"""Whether it is of another database: one that was put back has other logs, or fewer leaves."""
 _ASK = "SELECT log, idx FROM {} WHERE digest = :digest"
 _FOLLOWED = "INSERT INTO followed VALUES (?, ?, ?) ON CONFLICT (log) DO UPDATE SET size = excluded.size"
 
@@ -65,6 +70,8 @@ class SqliteDigestIndex:
 
     def find(self, digest: bytes) -> list[Place]:
         """The places of leaves with this digest; what is not there is sought in what was appended since."""
+        with self._writing:
+            self._open_writer()  # looks whether the index is of this database
         found = self._found(digest)
         if not found and self.try_follow():
             found = self._found(digest)
@@ -151,9 +158,18 @@ class SqliteDigestIndex:
 
     def _open_writer(self) -> sqlite3.Connection:
         if self._writer is None:
-            connection = self._connect()
-            connection.execute(
-                "ATTACH DATABASE ? AS state", (f"file:{urllib.parse.quote(str(self._state))}?mode=ro",)
-            )
+            connection = self._attached()
+            if connection.execute(_FOREIGN).fetchone() is not None:
+                log.warning("digest index is of another database: it is made anew")
+                connection.close()
+                for end in ("", "-wal", "-shm"):
+                    self._file.with_name(FILE + end).unlink(missing_ok=True)
+                connection = self._attached()
             self._writer = connection
         return self._writer
+
+    def _attached(self) -> sqlite3.Connection:
+        connection = self._connect()
+        state = f"file:{urllib.parse.quote(str(self._state))}?mode=ro"
+        connection.execute("ATTACH DATABASE ? AS state", (state,))
+        return connection

@@ -13,6 +13,8 @@ included.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -204,10 +206,22 @@ class DirectHttp(asyncio.Protocol):
         if len(data) != last.length or sha256(data).digest() != last.digest or not self._has_room():
             return False
         self._asked = True
-        if self._endpoint.ask_again(last.path, last.decided, self._respond):
-            return True
+        with self._closed_by_a_fault():
+            if self._endpoint.ask_again(last.path, last.decided, self._respond):
+                return True
         self._asked, self._last = False, None
         return False
+
+    @contextlib.contextmanager
+    def _closed_by_a_fault(self) -> Iterator[None]:
+        """A fault of our own must not leave the connection open, and its client waiting."""
+        whole = False
+        try:
+            yield
+            whole = True
+        finally:
+            if not whole:
+                self._transport.abort()
 
     def _has_room(self) -> bool:
         limit = self._config.limit_concurrency
@@ -231,12 +245,15 @@ class DirectHttp(asyncio.Protocol):
         whole, self._asked, self._unanswered = self._unanswered, True, b""
         url, headers, body = read.url.decode("ascii"), read.headers, read.body
         read.reset()
-        decided = self._endpoint.ask(url, headers, body, self._respond)
+        with self._closed_by_a_fault():
+            decided = self._endpoint.ask(url, headers, body, self._respond)
         if decided is not None and decided.repeatable:
             self._last = _Last(len(whole), sha256(whole).digest(), url, decided)
 
     def _hand_over(self) -> None:
         self._leave()
+        if self._unread:
+            self._transport.resume_reading()  # uvicorn does not know that it was paused
         successor = BoundedHttp(self._config, self._state, self._app_state, self._loop)
         self._transport.set_protocol(successor)
         successor.connection_made(self._transport)

@@ -10,6 +10,7 @@ import logging
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 from sealwright.clock import Clock, SystemClock
@@ -22,6 +23,7 @@ from sealwright.wiring.authority import Authority
 from sealwright.wiring.keeping import Keeping
 from sealwright.wiring.policy import state_policy
 from sealwright.wiring.servers import HttpServer, bind_tcp, bind_unix
+from sealwright.wiring.vouched import set_baseline
 
 log = logging.getLogger(__name__)
 CHECK_AGAIN = 60.0
@@ -58,10 +60,7 @@ async def run(config: Config, clock: Clock, tick: float = TICK, *, listener: int
     public_socket = bind_tcp(server.host, server.port) if listener is None else socket.socket(fileno=listener)
     admin_socket = bind_unix(state / "run" / "admin.sock")
     authority = Authority.build(config, clock)
-    newest = authority.stores.keys.latest_manifest()
-    small = startcheck.before_serving(
-        authority.stores.ledger, newest, state / "ledger", clock.now(), authority.files.cold
-    )
+    small = _checked(authority, state / "ledger", clock)
     public = HttpServer(authority.public_app(config, clock), public_socket, authority.token_endpoint())
     admin = HttpServer(admin_app(authority, config, clock), admin_socket)
     loop = asyncio.get_running_loop()
@@ -96,6 +95,15 @@ async def _let_go(authority: Authority, public: HttpServer) -> None:
     authority.alarms.close()
     authority.answers.transmitter.wake()
     await public.drain()
+
+
+def _checked(authority: Authority, ledger: Path, clock: Clock) -> bool:
+    """See `startcheck.before_serving`; then which leaves were there before is written down."""
+    stores = authority.stores
+    newest = stores.keys.latest_manifest()
+    small = startcheck.before_serving(stores.ledger, newest, ledger, clock.now(), authority.files.cold)
+    set_baseline(authority.auditor, stores.audit, stores.ledger)
+    return small
 
 
 def _background(

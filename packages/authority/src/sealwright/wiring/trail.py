@@ -46,7 +46,7 @@ class TrailWatch:
         while True:
             try:
                 await self.look()
-            except SealwrightError as error:
+            except (SealwrightError, ValueError, TypeError) as error:  # whatever a row is, the watch goes on
                 log.warning("audit trail not read", extra={"facts": {"detail": str(error)}})
             await asyncio.sleep(INTERVAL)
 

@@ -109,6 +109,9 @@ class Wire:
     def close(self) -> None:
         self.closed = True
 
+    def abort(self) -> None:
+        self.closed = True
+
     def set_protocol(self, protocol: Any) -> None:
         self.protocol = protocol
 
