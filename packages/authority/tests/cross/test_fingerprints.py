@@ -10,7 +10,7 @@ import pytest
 
 from authority_support.chain import Chain
 from authority_support.ledgers import SignedLedger
-from sealwright.ledger.fingerprints import fingerprint_files
+from sealwright.ledger.fingerprints import IDENTITY, fingerprint_files
 from sealwright_dumps import fingerprint as reference
 from sealwright_dumps.fingerprint import Form, Kind
 from sealwright_dumps.run import Run
@@ -72,3 +72,16 @@ def test_a_key_in_a_dump_is_named_by_what_the_ledger_says(tmp_path: Path, algori
         [str(tmp_path / "dump")]
     )
     assert {finding.key_id for _, finding in report.findings} == {chain.keys["enterprise"]["kid"]}
+
+
+def test_the_identity_key_of_an_incarnation_is_named_as_well(tmp_path: Path) -> None:
+    chain = Chain("ES256")
+    ledger = SignedLedger(tmp_path, chain)
+    ((log_id, document),) = fingerprint_files(ledger.store)
+    (tmp_path / "own.json").write_text(document)
+    identity: Any = chain.signer.identity
+    (tmp_path / "dump").write_bytes(bytes(5000) + identity._key.private_bytes_raw() + bytes(5000))
+    report = Run(Settings(workers=1, fingerprints=(str(tmp_path / "own.json"),))).scan(
+        [str(tmp_path / "dump")]
+    )
+    assert {finding.key_id for _, finding in report.findings} == {IDENTITY + log_id}

@@ -1,14 +1,16 @@
 """The identity of one incarnation: an Ed25519 key made at start, which signs its ledger and its documents.
 
-May never write, export or derive the private half; it ends with the process.
+May never write, export or derive the private half, but for its fingerprint (ADR 0020); it ends with the
+process.
 """
 
 import base64
+import os
 from hashlib import sha256
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from sealwright_signer import jws
+from sealwright_signer import fingerprint, jws
 from sealwright_signer.protocol import canonical, encode
 
 
@@ -34,6 +36,8 @@ class Identity:
         public = self._key.public_key()
         self.jwk, self.public = jws.public_jwk(public), public.public_bytes_raw()
         self.kid, self.log_id = jws.thumbprint(self.jwk), log_id_of(self.public)
+        self.salt = os.urandom(32)  # of every fingerprint that this incarnation makes
+        self.marks = fingerprint.of(self._key, self.salt)
 
     def sign(self, message: bytes) -> bytes:
         """The signature, made twice: Ed25519 has one for a message, and a faulty one gives the key away."""

@@ -3,7 +3,6 @@
 May never let a key sign outside its realm, algorithm or window, nor keep a private half past `use_until`.
 """
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -53,7 +52,7 @@ class Keyring:
 
     def __init__(self, policy: Policy, custody: Custody, identity: Identity) -> None:
         self._policy, self._custody, self._identity = policy, custody, identity
-        self.keys, self._salt = dict[str, Key](), os.urandom(32)
+        self.keys = dict[str, Key]()
 
     def make(self, wanted: dict[str, Any], now: int, index: int) -> tuple[Key, bytes]:
         """A new staged key, whose announcement will be leaf `index`, and that leaf."""
@@ -76,8 +75,8 @@ class Keyring:
         self.keys[kid] = key = Key(realm, alg, kid, raw, signed, index, verify, handle, **window)
         # a custody outside this process has nothing in memory that a dump could hold
         ask = getattr(self._custody, "fingerprints", None)
-        marks = ask(handle, self._salt) if ask else []
-        found = {"fingerprints": {"salt": self._salt.hex(), "entries": marks}} if marks else {}
+        marks, salt = ask(handle, self._identity.salt) if ask else [], self._identity.salt.hex()
+        found = {"fingerprints": {"salt": salt, "entries": marks}} if marks else {}
         return key, _event(key, "announced", now, announcement=signed, **found)
 
     def _require_window(

@@ -74,7 +74,8 @@ class Signer:
         self.journal = Journal(f"{policy.origin_prefix}/{ident.log_id}", ident.public, ident.sign)
         self.keyring = Keyring(policy, custody, ident)
         self._rules = ManifestRules(policy, self.keyring.keys, ident.log_id)
-        self._state("incarnation", policy.digest)
+        marks = {"salt": ident.salt.hex(), "entries": ident.marks}
+        self._state("incarnation", policy.digest, fingerprints=marks)
 
     def _now(self) -> float:
         now = self._clock()
@@ -86,8 +87,8 @@ class Signer:
         require(now >= self._latest - SKEW, Code.key_outside_window, "the clock ran backwards")
         return int(now)
 
-    def _state(self, kind: str, digest: str) -> None:
-        self.journal.append([json_leaf(STATEMENT, type=kind, digest=digest, at=int(self._now()))])
+    def _state(self, kind: str, digest: str, **more: object) -> None:
+        self.journal.append([json_leaf(STATEMENT, type=kind, digest=digest, at=int(self._now()), **more)])
 
     def _enter(self, *leaves: bytes) -> str:
         if leaves:
