@@ -300,7 +300,7 @@ def _detection(stores: Stores, clock: Clock, metrics: DetectionMetrics) -> tuple
         clock,
         metrics,
         [JsonLines(sys.stderr)],
-        Canaries(stores.canaries, clock),
+        Canaries(stores.canaries),
     )
     feed = AlarmFeed(stores.alarms)
     return Detector(judging, feed, metrics), feed
