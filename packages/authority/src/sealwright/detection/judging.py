@@ -15,6 +15,7 @@ from sealwright.detection.metrics import DetectionMetrics
 from sealwright.detection.model import (
     Alarm,
     Code,
+    Facts,
     Kept,
     KeyFacts,
     LedgerSight,
@@ -33,7 +34,7 @@ from sealwright.detection.ports import (
     LedgerView,
     ObservationStore,
 )
-from sealwright.detection.rules import alarm_id, alarm_of, canaries_in, is_judged, judge, place_of
+from sealwright.detection.rules import alarm_of, canaries_in, is_judged, judge, place_of, state_alarm
 from sealwright.errors import Unavailable
 
 STALLED_AFTER = 30.0
@@ -176,18 +177,9 @@ class Judging:
         now, since = self._clock.now(), self._open[batch]
         if now - since < STALLED_AFTER:
             return []
-        alarm = Alarm(
-            id=alarm_id(Code.DETECTION_STALLED, f"batch {batch}"),
-            code=Code.DETECTION_STALLED.value,
-            severity=Severity.HIGH,
-            raised_at=now,
-            observed_at=since,
-            reporter="",
-            digest="",
-            kid=None,
-            jti=None,
-            facts={"batch": batch, "unjudged_batches": len(self._open), "since": since},
-        )
+        facts: Facts = {"batch": batch, "unjudged_batches": len(self._open), "since": since}
+        code, subject = Code.DETECTION_STALLED, f"batch {batch}"
+        alarm = state_alarm(code, Severity.HIGH, subject, now, since, facts)
         stored = self._alarms.add([alarm])
         self._tell(stored, {"": now})
         return stored

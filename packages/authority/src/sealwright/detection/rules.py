@@ -114,6 +114,31 @@ def alarm_of(seen: Seen, finding: Finding, now: float) -> Alarm:
     )
 
 
+def state_alarm(code: str, severity: Severity, subject: str, now: float, since: float, facts: Facts) -> Alarm:
+    """An alarm about something that is no token; the same subject always has the same id.
+
+    Args:
+        code: of the alarm.
+        severity: how bad it is.
+        subject: what it is about.
+        now: seconds since 1970.
+        since: when it began, likewise.
+        facts: what goes with it.
+    """
+    return Alarm(
+        id=alarm_id(code, subject),
+        code=str(code),
+        severity=severity,
+        raised_at=now,
+        observed_at=since,
+        reporter="",
+        digest="",
+        kid=None,
+        jti=None,
+        facts=facts,
+    )
+
+
 def alarm_id(code: str, subject: str) -> str:
     """Hex SHA-256 of the code and what the alarm is about (a token's hex digest, or a name)."""
     return hashlib.sha256(f"{code}\0{subject}".encode()).hexdigest()

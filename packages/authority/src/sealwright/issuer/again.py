@@ -7,7 +7,7 @@ answer a request twice, and never hold one for longer than its patience.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from sealwright.errors import Refused, Unavailable
@@ -25,6 +25,14 @@ RACED = frozenset({"key_not_active", "key_outside_window", "unknown_key"})
 SigningKey = Callable[[str], tuple[SigningPort, str]]
 Holds = Callable[[Asked], bool]
 Put = Callable[[SigningPort, Asked], None]
+
+
+def settle_fault(task: asyncio.Task[None], batch: Iterable[Asked]) -> None:
+    """Answer whoever waited for a task that ended with a fault of our own: nobody may wait for ever."""
+    fault = None if task.cancelled() else task.exception()
+    if fault is not None:
+        for asked in batch:
+            asked.settle(fault if isinstance(fault, Exception) else RuntimeError(repr(fault)))
 
 
 class Again:
@@ -62,9 +70,7 @@ class Again:
 
     def _done(self, asked: Asked, task: asyncio.Task[None]) -> None:
         self._held.discard(task)
-        fault = None if task.cancelled() else task.exception()
-        if fault is not None:
-            asked.settle(fault if isinstance(fault, Exception) else RuntimeError(repr(fault)))
+        settle_fault(task, (asked,))
 
     async def _ask(self, asked: Asked, error: Refused | Unavailable, until: float) -> None:
         loop = asyncio.get_running_loop()

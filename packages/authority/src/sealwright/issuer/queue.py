@@ -17,7 +17,7 @@ from collections.abc import Callable
 from functools import partial
 
 from sealwright.errors import Refused, Unavailable
-from sealwright.issuer.again import Again
+from sealwright.issuer.again import Again, settle_fault
 from sealwright.issuer.model import Asked, Signed
 from sealwright.issuer.ports import SigningPort
 
@@ -100,10 +100,7 @@ class SignQueue:
 
     def _done(self, batch: list[Asked], task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
-        fault = None if task.cancelled() else task.exception()
-        if fault is not None:  # of our own: nobody may wait for ever because of it
-            for asked in batch:
-                asked.settle(fault if isinstance(fault, Exception) else RuntimeError(repr(fault)))
+        settle_fault(task, batch)
         self._pump()
 
     async def _run(self, batch: list[Asked]) -> None:

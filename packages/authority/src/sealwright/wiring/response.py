@@ -26,8 +26,8 @@ from sealwright.detection.casebook import Casebook
 from sealwright.detection.delivery import Delivery
 from sealwright.detection.feed import AlarmFeed
 from sealwright.detection.metrics import DetectionMetrics
-from sealwright.detection.model import Alarm, Severity
-from sealwright.detection.rules import alarm_id
+from sealwright.detection.model import Severity
+from sealwright.detection.rules import state_alarm
 from sealwright.errors import Unavailable
 from sealwright.keys.service import KeyService
 from sealwright.response import canaries_http, notices_http
@@ -193,18 +193,7 @@ class Answers:
 
     async def _raise(self, code: str, subject: str, at: float, facts: dict[str, Any]) -> None:
         given = self._given
-        alarm = Alarm(
-            id=alarm_id(code, subject),
-            code=code,
-            severity=Severity.HIGH,
-            raised_at=given.clock.now(),
-            observed_at=at,
-            reporter="",
-            digest="",
-            kid=None,
-            jti=None,
-            facts=facts,
-        )
+        alarm = state_alarm(code, Severity.HIGH, subject, given.clock.now(), at, facts)
         if await asyncio.to_thread(given.stores.alarms.add, [alarm]):
             given.metrics.hunted(code, Severity.HIGH.value, 1)
             given.feed.wake()

@@ -13,8 +13,8 @@ from sealwright.admin.service import Auditor
 from sealwright.clock import Clock
 from sealwright.detection.feed import AlarmFeed
 from sealwright.detection.metrics import DetectionMetrics
-from sealwright.detection.model import Alarm, Severity
-from sealwright.detection.rules import alarm_id
+from sealwright.detection.model import Facts, Severity
+from sealwright.detection.rules import state_alarm
 from sealwright.errors import SealwrightError
 from sealwright.store.detection import SqlAlarmStore
 
@@ -56,19 +56,9 @@ class TrailWatch:
         if broken is None:
             return None
         now = self._clock.now()
-        alarm = Alarm(
-            id=alarm_id(BROKEN, str(broken)),
-            code=BROKEN,
-            severity=Severity.CRITICAL,
-            raised_at=now,
-            observed_at=now,
-            reporter="",
-            digest="",
-            kid=None,
-            jti=None,
-            facts={"entry": broken},
-        )
-        log.critical("audit trail broken", extra={"facts": {"entry": broken}})
+        facts: Facts = {"entry": broken}
+        alarm = state_alarm(BROKEN, Severity.CRITICAL, str(broken), now, now, facts)
+        log.critical("audit trail broken", extra={"facts": facts})
         if await asyncio.to_thread(self._alarms.add, [alarm]):
             self._metrics.hunted(BROKEN, Severity.CRITICAL.value, 1)
             self._feed.wake()

@@ -11,9 +11,9 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from sealwright.clock import Clock
 from sealwright.config import Config
-from sealwright.detection.model import Alarm, Code, Severity
+from sealwright.detection.model import Code, Facts, Severity
 from sealwright.detection.ports import AlarmStore
-from sealwright.detection.rules import alarm_id
+from sealwright.detection.rules import state_alarm
 from sealwright.errors import Misconfigured, SealwrightError, Unavailable
 from sealwright.ledger.cosigning import REFUSED, Cosigning, Reply, Trouble
 from sealwright.ledger.files import LedgerFiles
@@ -130,18 +130,10 @@ def _gauges(cosigning: Cosigning, registry: CollectorRegistry) -> None:
 def _alarms(store: AlarmStore, clock: Clock) -> Callable[[Trouble], None]:
     def tell(trouble: Trouble) -> None:
         code = Code.WITNESS_REFUSED if trouble.code == REFUSED else Code.WITNESS_QUORUM_MISSED
-        alarm = Alarm(
-            id=alarm_id(code, f"{trouble.log_id} {trouble.witness} {trouble.since}"),
-            code=code.value,
-            severity=Severity.CRITICAL if code is Code.WITNESS_REFUSED else Severity.HIGH,
-            raised_at=clock.now(),
-            observed_at=trouble.since,
-            reporter="",
-            digest="",
-            kid=None,
-            jti=None,
-            facts={"log_id": trouble.log_id, "witness": trouble.witness, "detail": trouble.detail},
-        )
+        severity = Severity.CRITICAL if code is Code.WITNESS_REFUSED else Severity.HIGH
+        subject = f"{trouble.log_id} {trouble.witness} {trouble.since}"
+        facts: Facts = {"log_id": trouble.log_id, "witness": trouble.witness, "detail": trouble.detail}
+        alarm = state_alarm(code, severity, subject, clock.now(), trouble.since, facts)
         log.error("witness alarm", extra={"facts": {"code": code.value, "detail": trouble.detail}})
         try:
             store.add([alarm])
